@@ -1,0 +1,72 @@
+"""atmanrl: see which reasoning tokens a model's answer rests on, and train for reasoning that matters.
+
+    import atmanrl
+
+    model, tokenizer = atmanrl.load_model("tiny")
+    trace = atmanrl.Trace.from_text(tokenizer, prompt, reasoning, cue, answer)
+    saliency = atmanrl.learn_mask(model, trace)
+
+The names below are loaded when they are first used, so that `import atmanrl` stays quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .evaluation import evaluate
+    from .explanation import explain
+    from .mask import MaskConfig, learn_mask
+    from .models import load_model
+    from .rewards import RewardConfig, SaliencyReward, outcome_reward
+    from .saliency import Saliency
+    from .tasks import Example, load_task
+    from .trace import Trace
+    from .training import AtManGRPOTrainer, TrainConfig, train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AtManGRPOTrainer": "training",
+    "Example": "tasks",
+    "MaskConfig": "mask",
+    "RewardConfig": "rewards",
+    "Saliency": "saliency",
+    "SaliencyReward": "rewards",
+    "Trace": "trace",
+    "TrainConfig": "training",
+    "evaluate": "evaluation",
+    "explain": "explanation",
+    "learn_mask": "mask",
+    "load_model": "models",
+    "load_task": "tasks",
+    "outcome_reward": "rewards",
+    "train": "training",
+}
+
+__all__ = [
+    "AtManGRPOTrainer",
+    "Example",
+    "MaskConfig",
+    "RewardConfig",
+    "Saliency",
+    "SaliencyReward",
+    "Trace",
+    "TrainConfig",
+    "evaluate",
+    "explain",
+    "learn_mask",
+    "load_model",
+    "load_task",
+    "outcome_reward",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'atmanrl' has no attribute '{name}'")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

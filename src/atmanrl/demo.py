@@ -1,0 +1,139 @@
+"""demo: train the bundled model with the joint reward and show what changed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .callbacks import read_metrics
+from .evaluation import Decoding, Evaluation, evaluate
+from .explanation import Explanation
+from .files import write_json
+from .models import load_model
+from .recipe import load_recipe
+from .report.html import demo_html, write_html
+from .saliency import tokens_by_span
+from .tasks import Chains, Example
+from .training import train
+
+QUESTIONS = 512
+SHOWN = ("accuracy", "reasoning_tokens", "filler_share", "density", "reliance")
+CURVES = {
+    "outcome_reward": "rewards/outcome/mean",
+    "saliency_reward": "rewards/saliency/mean",
+    "density": "saliency/density",
+    "reliance": "saliency/reliance",
+    "reasoning_tokens": "saliency/reasoning_tokens",
+}
+
+
+def run_demo(
+    output_dir: str = "runs/demo",
+    seed: int = 0,
+    device: str | None = "cpu",
+    dtype: str | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Evaluate `tiny` on `chains`, train it by the recipe `tiny-chains`, evaluate it again on the same stories.
+
+    Writes `summary.json` and `report.html` to `output_dir`; a run that is there already is moved aside first.
+
+    Returns:
+        What `summary.json` holds.
+    """
+    started = time.perf_counter()
+    folder = Path(output_dir)
+    if folder.exists():
+        aside = _move_aside(folder)
+        say(f"moved the run in {folder} to {aside}")
+    recipe = load_recipe("tiny-chains", {"output_dir": str(folder), "seed": seed, "device": device, "dtype": dtype})
+    task = Chains()
+    examples = task.examples("test", QUESTIONS)
+    decoding = Decoding(temperature=1.0, max_new_tokens=int(recipe.grpo["max_completion_length"]))
+
+    def measure(name: str) -> Evaluation:
+        say(f"evaluating {name} on {len(examples)} test stories of chains ...")
+        model, tokenizer = load_model(name, device, dtype)
+        return evaluate(model, tokenizer, task, examples, name=name, decoding=decoding, mask=recipe.mask, seed=seed)
+
+    before = measure("tiny")
+    say(f"training for {recipe.grpo['max_steps']} steps on correctness and saliency ...")
+    trained = train(recipe)
+    if trained is None:
+        raise KeyboardInterrupt
+    after = measure(str(trained))
+    summary = {
+        "before": _summary(before),
+        "after": _summary(after),
+        "seed": seed,
+        "seconds": time.perf_counter() - started,
+    }
+    report = {
+        **summary,
+        "model": "tiny",
+        "task": "chains",
+        "command": "atmanrl demo",
+        "curves": _curves(folder / "metrics.jsonl"),
+        "traces": [
+            {
+                "question": examples[i].question,
+                "truth": examples[i].answer,
+                "before": _traced(task, examples[i], before, i),
+                "after": _traced(task, examples[i], after, i),
+            }
+            for i in _shown(before, after)
+        ],
+    }
+    write_html(folder / "report.html", demo_html(report))
+    summary["seconds"] = report["seconds"] = time.perf_counter() - started
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+def _summary(result: Evaluation) -> dict[str, Any]:
+    data: dict[str, Any] = {"n": result.n}
+    for name in SHOWN:
+        metric = result.metrics[name]
+        data[name] = metric.value
+        data[f"{name}_ci95"] = list(metric.ci95) if metric.ci95 else None
+    return data
+
+
+def _curves(path: Path) -> dict[str, list[list[float]]]:
+    rows = read_metrics(path)
+    return {name: [[row["step"], row[key]] for row in rows if row.get(key) is not None] for name, key in CURVES.items()}
+
+
+def _shown(before: Evaluation, after: Evaluation, count: int = 3) -> list[int]:
+    """Questions right before and after, those whose reasoning held the most filler before."""
+    both = [
+        row
+        for row, later, saliency in zip(before.rows, after.rows, after.saliencies, strict=True)
+        if row.correct and later.correct and row.filler_share is not None and saliency is not None
+    ]
+    return [row.index for row in sorted(both, key=lambda row: (-(row.filler_share or 0.0), row.index))[:count]]
+
+
+def _traced(task: Chains, example: Example, result: Evaluation, index: int) -> dict[str, Any]:
+    """One evaluated completion as the report shows it: an explanation, and which tokens are filler."""
+    row, saliency = result.rows[index], result.saliencies[index]
+    parts = task.parse(row.completion)
+    if saliency is None or parts is None:
+        raise ValueError(f"question {index} has no reasoning to show")
+    answer = row.completion[parts.answer_start : parts.answer_end]
+    cue = row.completion[parts.reasoning_end : parts.answer_start]
+    filler = tokens_by_span(saliency.tokens, task.filler_spans(example, saliency.text))
+    inside = {i for members in filler for i in members}
+    return {
+        **Explanation(result.model, example.question, cue, answer, saliency, row.correct).to_json(),
+        "filler": [i in inside for i in range(len(saliency.tokens))],
+    }
+
+
+def _move_aside(folder: Path) -> Path:
+    for number in range(1, 1000):
+        aside = folder.with_name(f"{folder.name}.old-{number}")
+        if not aside.exists():
+            folder.rename(aside)
+            return aside
+    raise FileExistsError(f"too many old runs beside {folder}: remove some")

@@ -1,0 +1,64 @@
+"""Recipes: a run as YAML, with overrides from the command line."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from .training import TrainConfig
+
+# In a wheel the recipes lie in the package; in a checkout beside `src`.
+_FOLDERS = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "recipes")
+
+
+class RecipeError(ValueError):
+    """A recipe cannot be read."""
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe: a path, or the name of a bundled one (`tiny-chains`, `recipes/tiny-chains.yaml`)."""
+    if Path(name).is_file():
+        return Path(name)
+    for folder in _FOLDERS:
+        bundled = folder / f"{Path(name).name.removesuffix('.yaml')}.yaml"
+        if bundled.is_file():
+            return bundled
+    known = sorted(path.stem for folder in _FOLDERS for path in folder.glob("*.yaml"))
+    raise RecipeError(f"no recipe '{name}': give a YAML file or one of {', '.join(known)}")
+
+
+def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> TrainConfig:
+    """A recipe with dotted overrides applied, such as `{"grpo.max_steps": 2}`.
+
+    Raises:
+        RecipeError: no such recipe, wrong YAML, an unknown key or a wrong value; one line that names the file and key.
+    """
+    path = find_recipe(name)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path} must hold keys and values, such as 'model: tiny'")
+    values.setdefault("output_dir", f"runs/{path.stem}")
+    for key, value in (overrides or {}).items():
+        _set(values, key, value)
+    try:
+        return TypeAdapter(TrainConfig).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = "unknown key" if first["type"] == "unexpected_keyword_argument" else first["msg"]
+        raise RecipeError(f"{path}: {where}: {message}") from error
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        if values.get(parent) is None:
+            values[parent] = {}
+        values = values[parent]
+        if not isinstance(values, dict):
+            raise RecipeError(f"--{key}: '{parent}' holds no keys")
+    values[last] = value

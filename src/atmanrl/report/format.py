@@ -1,0 +1,104 @@
+"""What both views share: metrics' labels, figures with their units, model text made harmless."""
+
+import math
+from typing import Any
+
+METRICS = {
+    "accuracy": "Accuracy",
+    "reasoning_tokens": "Reasoning tokens",
+    "filler_share": "Filler share",
+    "density": "Density",
+    "reliance": "Reliance (nats)",
+    "bypass": "Bypass (nats)",
+    "n": "Questions",
+}
+"""Label of each metric, in the order in which tables show them; others follow under their own names."""
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+
+
+def label(name: str) -> str:
+    """How a metric is called in tables."""
+    return METRICS.get(name) or name.replace("_", " ").capitalize()
+
+
+def harmless(text: str) -> str:
+    """`text` with its control characters, but line break and tab, written out: an escape as `\\x1b`."""
+    return text.translate(_CONTROLS)
+
+
+def one_line(text: str, most: int = 40) -> str:
+    """The start of `text` on one line, line breaks and tabs written out."""
+    text = harmless(text).replace("\n", "\\n").replace("\t", "\\t")
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def figure(name: str, value: float | None) -> str:
+    """A metric's value with its unit: shares and rates in percent, counts whole, `n/a` for what is not a number."""
+    if value is None or not math.isfinite(value):
+        return "n/a"
+    return f"{100 * value:.1f} %" if _is_share(name) else _number(value)
+
+
+def interval(name: str, ci95: list[float] | None) -> str:
+    """A 95 % interval in the metric's unit, in brackets; empty for none."""
+    if not ci95:
+        return ""
+    return "[" + ", ".join(figure(name, bound).removesuffix(" %") for bound in ci95) + "]"
+
+
+def change(name: str, before: float | None, after: float | None) -> tuple[str, str]:
+    """From `before` to `after`: absolute and, but for accuracy, relative; empty where there is none to state."""
+    if name == "n" or before is None or after is None or not math.isfinite(after - before):
+        return "", ""
+    if _is_share(name):
+        absolute = f"{round(100 * (after - before), 1) + 0.0:+.1f} pts"
+    else:
+        decimals = 1 if max(abs(before), abs(after)) >= 10 else 2
+        absolute = f"{round(after - before, decimals) + 0.0:+.{decimals}f}"
+    if name == "accuracy" or before <= 0 or after < 0:
+        return absolute, ""
+    return absolute, f"({round(100 * (after - before) / before):+d} %)"
+
+
+def compared(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, str]]:
+    """Rows of a before/after table: every number that either side has, as text."""
+    names = [name for name in METRICS if name in before or name in after]
+    others = {**before, **after}
+    names += [name for name, value in others.items() if name not in METRICS and _is_number(value)]
+    rows = []
+    for name in names:
+        absolute, relative = change(name, before.get(name), after.get(name))
+        row = {"label": label(name), "change": absolute, "relative": relative}
+        for side, metrics in (("before", before), ("after", after)):
+            row[side] = figure(name, metrics.get(name))
+            row[f"{side}_ci95"] = interval(name, metrics.get(f"{name}_ci95"))
+        rows.append(row)
+    return rows
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds >= 100:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+
+
+def most_salient(reasoning: list[dict[str, Any]], count: int = 5) -> list[dict[str, Any]]:
+    """The tokens of highest saliency, highest first, each with its `position` in the reasoning, from 1."""
+    placed = [{**token, "position": i} for i, token in enumerate(reasoning, start=1)]
+    return sorted(placed, key=lambda token: -(token["saliency"] or 0.0))[:count]
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.1f}" if abs(value) >= 10 else f"{round(value, 2) + 0.0:.2f}"
+
+
+def _is_share(name: str) -> bool:
+    return name == "accuracy" or name.endswith(("_accuracy", "share", "rate"))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

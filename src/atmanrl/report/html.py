@@ -1,0 +1,136 @@
+"""Results as HTML pages that open from disk: one file, no script, no network, all model text escaped."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ..files import write_text
+from . import format as fmt
+
+_WIDTH, _HEIGHT = 320, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 14, 12, 26
+_BIDI = re.compile("[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
+
+
+def explanation_html(explanation: dict[str, Any]) -> str:
+    """A page for one trace as `explain --json` holds it; `cue`, `threshold`, `kinds`, `sentences`, `correct` and
+    `bypass` are shown where it has them."""
+    page = _environment().get_template("explanation.html.j2")
+    return page.render(e=explanation, most_salient=fmt.most_salient(explanation["reasoning"]))
+
+
+def demo_html(demo: dict[str, Any]) -> str:
+    """A page for one demo run: metrics before and after, training curves, traces side by side.
+
+    Args:
+        demo: `model`, `task`, `seed`, `seconds`, `command`; `before` and `after` (metrics, with `<name>_ci95` where
+            known); `curves` (lists of step and value by name); `traces` (each with `question`, `truth`, and `before`
+            and `after`: explanations that also hold `filler`, one bool a token).
+    """
+    page = _environment().get_template("demo.html.j2")
+    curves = [_curve(name, points) for name, points in demo["curves"].items()]
+    rows = fmt.compared(demo["before"], demo["after"])
+    return page.render(d=demo, rows=rows, curves=[curve for curve in curves if curve])
+
+
+def write_html(path: str | Path, html: str) -> None:
+    """Write a page to `path`, whole or not at all; raises OSError as `write_text` does."""
+    write_text(path, html)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("atmanrl.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {
+        "harmless": fmt.harmless,
+        "one_line": fmt.one_line,
+        "figure": lambda value, name="": _minus(fmt.figure(name, value)),
+        "minus": _minus,
+        "duration": fmt.duration,
+        "label": fmt.label,
+        "marks": _marks,
+        "spoken": _spoken,
+        "shade": lambda saliency: f"{min(max(saliency or 0.0, 0.0), 1.0):.2f}",
+    }
+    return environment
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\u2212")
+
+
+def _marks(token: str) -> str:
+    """Classes of a token that shows nothing by itself, or that turns the direction of what follows it."""
+    if not token:
+        return " empty"
+    if "\n" in token and not token.strip():
+        return " break"
+    return " bidi" if _BIDI.search(token) else ""
+
+
+def _spoken(token: str) -> str:
+    if not token:
+        return "part of a character"
+    return token.strip() or ("line break" if "\n" in token else "space")
+
+
+def _curve(name: str, points: list[list[float]]) -> dict[str, Any] | None:
+    """What the template needs to draw one curve; None where no point is a number."""
+    points = [[step, value] for step, value in points if value is not None and math.isfinite(value)]
+    if not points:
+        return None
+    steps, values = [step for step, _ in points], [value for _, value in points]
+    y_ticks = _ticks(min(values), max(values))
+    x_ticks = [tick for tick in _ticks(min(steps), max(steps), whole=True) if min(steps) <= tick <= max(steps)]
+
+    def x(step: float) -> float:
+        share = (step - min(steps)) / ((max(steps) - min(steps)) or 1)
+        return round(_LEFT + share * (_WIDTH - _LEFT - _RIGHT), 1)
+
+    def y(value: float) -> float:
+        share = (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
+        return round(_HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM), 1)
+
+    apart = y_ticks[1] - y_ticks[0]
+    ends = [_minus(_tick(name, value, apart / 20)) for value in (values[0], values[-1])]
+    return {
+        "label": fmt.label(name),
+        "size": (_WIDTH, _HEIGHT),
+        "left": _LEFT,
+        "right": _WIDTH - _RIGHT,
+        "bottom": _HEIGHT - _BOTTOM,
+        "points": " ".join(f"{x(step)},{y(value)}" for step, value in points),
+        "last": (x(steps[-1]), y(values[-1])),
+        "x_ticks": [(x(tick), str(int(tick))) for tick in x_ticks],
+        "y_ticks": [(y(tick), _minus(_tick(name, tick, apart))) for tick in y_ticks],
+        "ends": ends,
+        "described": f"{fmt.label(name)}: {ends[0]} at step {steps[0]:g}, {ends[1]} at step {steps[-1]:g}",
+    }
+
+
+def _ticks(low: float, high: float, whole: bool = False) -> list[float]:
+    """Three to six round numbers, evenly apart, that reach from `low` or below to `high` or above."""
+    span = (high - low) or abs(high) or 1.0
+    unit = 10.0 ** math.floor(math.log10(span / 3))
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= span / 4)
+    if whole:
+        step = max(1.0, step)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [step * i for i in range(first, max(last, first + 1) + 1)]
+
+
+def _tick(name: str, value: float, step: float) -> str:
+    """`value` in the metric's unit, with the decimals that tell ticks `step` apart from each other."""
+    percent = fmt.figure(name, 0.0).endswith("%")
+    scale, unit = (100, " %") if percent else (1, "")
+    decimals = max(0, -math.floor(math.log10(step * scale) + 1e-9))
+    number = f"{value * scale:.3g}" if decimals > 5 else f"{round(value * scale, decimals) + 0.0:.{decimals}f}"
+    return f"{number}{unit}"

@@ -1,0 +1,176 @@
+"""Results in the terminal, readable with and without colour."""
+
+import re
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.color import Color
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from . import format as fmt
+
+_COOL, _HOT = (104, 98, 88), (255, 176, 0)
+_BIDI = re.compile("[\u200e\u200f\u061c\u2028-\u202e\u2066-\u2069]")
+
+
+def print_explanation(explanation: dict[str, Any], console: Console | None = None) -> None:
+    """Show one trace as `explain --json` holds it: the reasoning shaded by saliency, and what the answer rests on.
+
+    Where the console has no colour, salient tokens stand in brackets. Model text is shown as text: no markup, escape
+    sequence or control character in it is interpreted.
+    """
+    console = console or Console()
+    reasoning = explanation["reasoning"]
+    logprob = explanation["answer_logprob"]
+
+    _section(console, "Question", _text(console, explanation["question"].strip()))
+    shaded, legend = _shaded(console, reasoning), _legend(console, explanation.get("threshold"))
+    _section(console, "Reasoning", Group(shaded, Text(), legend))
+    answer = _text(console, explanation["answer"].strip())
+    if explanation.get("correct") is not None:
+        answer.append("  (correct)" if explanation["correct"] else "  (wrong)", "dim")
+    _section(console, "Answer", answer)
+
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column()
+    facts.add_column(justify="right")
+    facts.add_column(style="dim")
+    for name, meaning in (
+        ("open", "with the reasoning as it is"),
+        ("closed", "with all of it hidden"),
+        ("learned", "under the learned mask"),
+    ):
+        facts.add_row(name, fmt.figure("", logprob[name]), f"nats per answer token, {meaning}")
+    facts.add_row("reliance", fmt.figure("reliance", explanation["reliance"]), "nats per answer token, open - closed")
+    salient = sum(bool(token["salient"]) for token in reasoning)
+    facts.add_row(
+        "density", fmt.figure("density", explanation["density"]), f"{salient} of {len(reasoning)} tokens salient"
+    )
+    bypass = explanation.get("bypass")
+    if bypass:
+        facts.add_row(
+            "bypass",
+            fmt.figure("bypass", bypass["value"]),
+            _text(console, f"nats per answer token, read past it: {bypass['sentence']}"),
+        )
+    _section(console, "What the answer rests on", facts)
+
+    top = Table.grid(padding=(0, 2))
+    top.add_column(justify="right")
+    top.add_column()
+    top.add_column(style="dim")
+    for token in fmt.most_salient(reasoning):
+        quoted = Text.assemble("'", _text(console, fmt.one_line(token["token"])), "'")
+        top.add_row(fmt.figure("", token["saliency"]), quoted, f"token {token['position']}")
+    _section(console, "Most salient tokens", top)
+    facts_line = [explanation["model"], f"scope {explanation['scope']}", f"{explanation['steps']} steps"]
+    facts_line.append(fmt.duration(explanation["seconds"]))
+    console.print(_text(console, ", ".join(facts_line), "dim"))
+
+
+def print_comparison(before: dict[str, Any], after: dict[str, Any], console: Console | None = None) -> None:
+    """Show metrics before and after training side by side, with 95 % intervals where there are any."""
+    console = console or Console()
+    table = _table("Metric", "Before", "After", "Change")
+    for row in fmt.compared(before, after):
+        sides = [Text.assemble(row[side], (f" {row[f'{side}_ci95']}".rstrip(), "dim")) for side in ("before", "after")]
+        table.add_row(_text(console, row["label"]), *sides, f"{row['change']} {row['relative']}".rstrip())
+    console.print(table)
+
+
+def print_metrics(result: dict[str, Any], console: Console | None = None) -> None:
+    """Show what `evaluate --json` holds: accuracy and every metric with its 95 % interval and n."""
+    console = console or Console()
+    metrics = dict(result["metrics"])
+    accuracy = result["accuracy"]
+    if "accuracy" not in metrics:
+        whole = accuracy if isinstance(accuracy, dict) else {"value": accuracy, "n": result["n"]}
+        metrics = {"accuracy": whole, **metrics}
+    facts = {key: result[key] for key in ("model", "task", "n", "seed", "decoding") if result.get(key) is not None}
+    shown = [f"{key} {_phrase(value)}" if key != "model" else str(value) for key, value in facts.items()]
+    console.print(_text(console, ", ".join(shown), "bold"))
+    table = _table("Metric", "Value", "95 % interval", "n")
+    for name, metric in metrics.items():
+        cells = (fmt.figure(name, metric["value"]), fmt.interval(name, metric.get("ci95")), str(metric.get("n", "")))
+        table.add_row(_text(console, fmt.label(name)), *cells)
+    console.print(table)
+
+
+def _section(console: Console, title: str, body: RenderableType) -> None:
+    console.print(Text(title, "bold"))
+    console.print(Padding(body, (0, 0, 0, 2), expand=False))
+    console.print()
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _shaded(console: Console, reasoning: list[dict[str, Any]]) -> Text:
+    colour = _has_colour(console)
+    text = Text(overflow="fold")
+    for token in reasoning:
+        shown = token["token"].replace("\n", _newline(console) + "\n")
+        lead = shown[: len(shown) - len(shown.lstrip(" "))] if shown.strip(" ") else ""
+        body = shown[len(lead) :]
+        if colour:
+            text.append(_plain(console, shown), _shade(token["saliency"], bool(token["salient"])))
+        elif token["salient"]:
+            breaks = body[len(body.rstrip("\n")) :]
+            text.append(_plain(console, f"{lead}[{body.rstrip(chr(10))}]{breaks}"))
+        else:
+            text.append(_plain(console, shown))
+    return text
+
+
+def _legend(console: Console, threshold: float | None) -> Text:
+    over = "" if threshold is None else f" (over {threshold:.2f})"
+    if not _has_colour(console):
+        return Text(f"[in brackets]: salient tokens{over}")
+    text = Text("saliency ")
+    for level in (0.0, 0.25, 0.5, 0.75, 1.0):
+        text.append(f" {level:.2f} ", _shade(level, salient=False))
+    text.append("  ")
+    text.append("bold, underlined", "bold underline")
+    text.append(f": salient{over}")
+    return text
+
+
+def _shade(saliency: float | None, salient: bool) -> Style:
+    weight = Style(bold=True, underline=True) if salient else Style.null()
+    level = min(max(saliency or 0.0, 0.0), 1.0)
+    if level < 0.2:
+        return weight
+    red, green, blue = (round(cool + level * (hot - cool)) for cool, hot in zip(_COOL, _HOT, strict=True))
+    ink = "#000000" if level > 0.3 else "#ffffff"
+    return weight + Style(color=ink, bgcolor=Color.from_rgb(red, green, blue))
+
+
+def _has_colour(console: Console) -> bool:
+    return console.color_system is not None and not console.no_color
+
+
+def _newline(console: Console) -> str:
+    return "\u21b5" if console.encoding.startswith("utf") else "\\n"
+
+
+def _text(console: Console, text: str, style: str = "") -> Text:
+    return Text(_plain(console, text), style, overflow="fold")
+
+
+def _plain(console: Console, text: str) -> str:
+    """`text` that a terminal shows and does not obey, in characters that it can encode."""
+    text = _BIDI.sub(lambda match: f"\\u{ord(match.group()):04x}", fmt.harmless(text).replace("\t", "    "))
+    return text.encode(console.encoding, errors="backslashreplace").decode(console.encoding)
+
+
+def _phrase(value: Any) -> str:
+    return " ".join(f"{key}={item}" for key, item in value.items()) if isinstance(value, dict) else str(value)

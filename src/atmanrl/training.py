@@ -1,0 +1,221 @@
+"""AtManGRPOTrainer: GRPO on correctness and saliency together; and the run of a recipe."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from datasets import Dataset
+from peft import LoraConfig
+from pydantic import ConfigDict, Field, TypeAdapter, field_validator
+from pydantic.dataclasses import dataclass
+from transformers import ProgressCallback, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from .callbacks import MetricsFile, ProgressBar, StopAtSave, stop_on_interrupt
+from .checkpoints import RECIPE_FILE, CheckpointError, has_run, last_checkpoint, steps_per_generation_batch
+from .files import write_text
+from .mask import MaskConfig
+from .models import load_model
+from .rewards import RewardConfig, SaliencyReward, outcome_reward
+from .tasks import Example, Task, load_task
+from .trace import render_prompt
+
+# How group rewards become advantages, stated because TRL's defaults would blow tiny saliency differences up: in a group
+# that is all correct, scaling to unit variance by group turns noise in the saliency into full-size advantages.
+GRPO_DEFAULTS: dict[str, Any] = {
+    "scale_rewards": "batch",
+    "multi_objective_aggregation": "sum_then_normalize",
+    "report_to": "tensorboard",
+    "save_total_limit": 2,
+    "disable_tqdm": True,
+    "temperature": 1.0,
+}
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class TrainConfig:
+    """A whole run; what a recipe's YAML holds.
+
+    Attributes:
+        model: see `load_model`.
+        task: see `load_task`; `task_options` are its further arguments, `data` where its files are.
+        output_dir: where the run is written.
+        train_examples: how many of the training split are used; all when `None`.
+        mask, reward: how masks are learned, how rewards are weighed.
+        grpo: fields of `trl.GRPOConfig`.
+        lora: fields of `peft.LoraConfig`; full fine-tuning when `None`.
+    """
+
+    model: str
+    task: str
+    output_dir: str
+    seed: int = 0
+    device: str | None = None
+    dtype: str | None = None
+    data: str | None = None
+    task_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    train_examples: Annotated[int, Field(ge=1)] | None = None
+    mask: MaskConfig = MaskConfig()
+    reward: RewardConfig = RewardConfig()
+    grpo: dict[str, Any] = dataclasses.field(default_factory=dict)
+    lora: dict[str, Any] | None = None
+
+    @field_validator("grpo")
+    @classmethod
+    def _known_grpo(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return _known(values, GRPOConfig)
+
+    @field_validator("lora")
+    @classmethod
+    def _known_lora(cls, values: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if values is None else _known(values, LoraConfig)
+
+
+def _known(values: dict[str, Any], config: Any) -> dict[str, Any]:
+    known = {field.name for field in dataclasses.fields(config)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(f"{config.__name__} has no field '{unknown[0]}'")
+    return values
+
+
+class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+    """`trl.GRPOTrainer` with the outcome reward and a saliency reward bound to the live policy.
+
+    Args:
+        model: a model, or a name for `load_model`.
+        task: a task, or a name for `load_task`.
+        args: TRL's config; its `reward_weights` are set from `reward`.
+        mask: how masks are learned.
+        reward: weights and margin.
+        train_dataset: columns `prompt` and `answer`; by default the task's training split.
+        processing_class: the tokenizer; comes with the model where that is a name.
+        further arguments: as `GRPOTrainer`'s.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        task: Task | str,
+        args: GRPOConfig | None = None,
+        mask: MaskConfig | None = None,
+        reward: RewardConfig | None = None,
+        train_dataset: Dataset | None = None,
+        processing_class: Any = None,
+        **further: Any,
+    ) -> None:
+        if isinstance(model, str):
+            model, loaded = load_model(model)
+            processing_class = processing_class or loaded
+        task = load_task(task) if isinstance(task, str) else task
+        reward = reward or RewardConfig()
+        args = args or GRPOConfig(**GRPO_DEFAULTS)
+        args.reward_weights = [reward.outcome_weight, reward.saliency_weight]
+        self.saliency_reward = SaliencyReward(task, mask, reward.margin)
+        super().__init__(
+            model=model,
+            reward_funcs=[outcome_reward(task), self.saliency_reward],
+            args=args,
+            train_dataset=train_dataset or make_dataset(task, task.examples("train"), processing_class),
+            processing_class=processing_class,
+            **further,
+        )
+        self.saliency_reward.bind(self)
+
+
+def make_dataset(task: Task, examples: Sequence[Example], tokenizer: Any) -> Dataset:
+    """A TRL dataset: columns `prompt`, `question`, `answer`; prompts are text for a tokenizer without chat template."""
+    chat = bool(getattr(tokenizer, "chat_template", None))
+    return Dataset.from_list(
+        [
+            {
+                "prompt": task.prompt(e) if chat else render_prompt(tokenizer, task.prompt(e)),
+                "question": e.question,
+                "answer": e.answer,
+            }
+            for e in examples
+        ]
+    )
+
+
+def grpo_config(config: TrainConfig) -> GRPOConfig:
+    """The recipe's `GRPOConfig`: our defaults, then the recipe's fields."""
+    fields = {**GRPO_DEFAULTS, **config.grpo}
+    on_cpu = config.device == "cpu"
+    fields.setdefault("use_cpu", on_cpu)
+    if fields["use_cpu"]:
+        fields.setdefault("bf16", False)
+    return GRPOConfig(output_dir=config.output_dir, seed=config.seed, **fields)
+
+
+def train(config: TrainConfig, resume: bool = False, callbacks: Sequence[TrainerCallback] = ()) -> Path | None:
+    """Run a recipe.
+
+    Writes to `output_dir`: `recipe.yaml`, `metrics.jsonl`, `checkpoint-N/`, TensorBoard's `runs/`, and at the end
+    `model/`. Saves fall only on steps after which no half-used generation batch is left, so that a resumed run goes on
+    as if it had not stopped.
+
+    Args:
+        resume: go on from the newest complete checkpoint (from the start where there is none).
+
+    Returns:
+        The folder of the trained model, or `None` when the run was stopped by Ctrl-C, saved.
+
+    Raises:
+        CheckpointError: the folder holds another run, or there is none to resume.
+    """
+    args = grpo_config(config)
+    folder = Path(config.output_dir)
+    every = steps_per_generation_batch(args.steps_per_generation, args.num_iterations, args.gradient_accumulation_steps)
+    if args.save_strategy == "steps" and args.save_steps % every:
+        raise CheckpointError(
+            f"grpo.save_steps {args.save_steps} must be a multiple of {every}, the steps that one generation batch "
+            "lasts, or a resumed run would lose half of a batch"
+        )
+    checkpoint = _claim(folder, config, resume, every)
+    model, tokenizer = load_model(config.model, config.device, config.dtype)
+    task = load_task(config.task, config.data, **config.task_options)
+    stop = StopAtSave(every)
+    trainer = AtManGRPOTrainer(
+        model,
+        task,
+        args,
+        config.mask,
+        config.reward,
+        make_dataset(task, task.examples("train", config.train_examples), tokenizer),
+        tokenizer,
+        peft_config=LoraConfig(**config.lora) if config.lora is not None else None,
+        callbacks=[ProgressBar(), MetricsFile(folder / "metrics.jsonl"), stop, *callbacks],
+    )
+    trainer.remove_callback(ProgressCallback)
+    with stop_on_interrupt(stop):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if stop.asked and trainer.state.global_step < trainer.state.max_steps:
+        return None
+    trainer.save_model(str(folder / "model"))
+    return folder / "model"
+
+
+def _claim(folder: Path, config: TrainConfig, resume: bool, every: int) -> Path | None:
+    """Make the folder this run's, or find the checkpoint to go on from."""
+    recipe = TypeAdapter(TrainConfig).dump_python(config, mode="json")
+    if not resume:
+        if folder.exists() and not folder.is_dir():
+            raise CheckpointError(f"output folder '{folder}' is a file: choose another --output-dir")
+        if has_run(folder):
+            raise CheckpointError(f"'{folder}' holds a run already: choose another --output-dir, or --resume it")
+        write_text(folder / RECIPE_FILE, yaml.safe_dump(recipe, sort_keys=False))
+        return None
+    if not has_run(folder):
+        raise CheckpointError(f"nothing to resume in '{folder}': start it without --resume")
+    if (folder / RECIPE_FILE).exists():
+        before = yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8"))
+        changed = sorted(key for key in recipe if recipe[key] != before.get(key) and key not in ("output_dir", "data"))
+        if changed:
+            raise CheckpointError(
+                f"the run in '{folder}' was started with another '{changed[0]}' ({before.get(changed[0])}): resume it "
+                "with the same recipe, or choose another --output-dir"
+            )
+    return last_checkpoint(folder, every)

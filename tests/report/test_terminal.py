@@ -1,0 +1,153 @@
+"""The terminal views: figures present, salient tokens marked with and without colour, model text inert."""
+
+import io
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from atmanrl.report.terminal import print_comparison, print_explanation, print_metrics
+
+
+def explanation(tokens: list[str], salient: Collection[int] = (), **more: Any) -> dict[str, Any]:
+    gates = [0.9 - i / 1000 if i in salient else 0.2 for i in range(len(tokens))]
+    return {
+        "model": "tiny",
+        "question": "Sam has 14 coins and gets 4. How many?",
+        "reasoning": [{"token": t, "saliency": g, "salient": g > 0.5} for t, g in zip(tokens, gates, strict=True)],
+        "answer": " 18",
+        "answer_logprob": {"open": -0.12, "closed": -5.25, "learned": -0.03},
+        "reliance": 5.13,
+        "density": len(salient) / len(tokens),
+        "scope": "all",
+        "steps": 15,
+        "seconds": 6.6,
+        **more,
+    }
+
+
+def printed(show: Any, *args: Any, colour: bool = False, encoding: str = "utf-8", width: int = 80) -> str:
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding=encoding, newline="")
+    colours: dict[str, Any] = {"force_terminal": colour, "color_system": "truecolor" if colour else None}
+    show(*args, Console(file=file, width=width, _environ={}, **colours))
+    file.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def test_shows_every_figure() -> None:
+    text = printed(print_explanation, explanation(["14", " +", " 4", " =", " 18", "."], {0, 4}, threshold=0.5))
+    for wanted in ("Sam has 14 coins", "-0.12", "-5.25", "-0.03", "5.13", "0.33", "2 of 6 tokens", "tiny", "15 steps"):
+        assert wanted in text
+    assert "[14] + 4 = [18]." in text
+    assert "over 0.50" in text
+
+
+def test_nothing_is_minus_nothing() -> None:
+    text = printed(print_explanation, explanation(["14"], reliance=-1e-9))
+    assert "reliance   0.00" in text
+
+
+def test_five_most_salient_tokens_highest_first() -> None:
+    text = printed(print_explanation, explanation([f" t{i}" for i in range(9)], {1, 2, 4, 5, 7, 8}))
+    rows = text[text.index("Most salient") :].splitlines()[1:6]
+    assert [row.split("'")[1] for row in rows] == [" t1", " t2", " t4", " t5", " t7"]
+    assert "token 2" in rows[0]
+
+
+def test_colour_shades_and_underlines() -> None:
+    text = printed(print_explanation, explanation(["14", " + 4"], {0}), colour=True)
+    assert "\x1b[1;4;38;2;" in text
+    assert "[14]" not in text
+    assert "1.00" in text and "bold, underlined" in text
+
+
+def test_markup_in_model_text_is_text() -> None:
+    hostile = ["[red]", "x", "[/]", " [bold on blue]", ":smile:", " [link=file:///etc]"]
+    text = printed(print_explanation, explanation(hostile, question="[red]q[/] [/nope]", answer="[b]4", model="[i]m"))
+    assert "".join(hostile) in text
+    assert "[red]q[/] [/nope]" in text and "[b]4" in text and "[i]m" in text
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_control_characters_are_shown_not_sent(colour: bool) -> None:
+    hostile = ["\x1b]0;title\x07", "\x1b[2J", "a\rb", "\x08\x00\x7f\x9b2J", "\u202eevil\u2066"]
+    text = printed(print_explanation, explanation(hostile, question="q\x1b[31m", answer="4\x07"), colour=colour)
+    for gone in "\x07\x08\x00\x7f\x9b\r\u202e\u2066":
+        assert gone not in text
+    assert "\\x1b]0;title\\x07" in text and "a\\x0db" in text and "\\u202eevil" in text
+    assert "\x1b[2J" not in text and "\x1b]" not in text and "\x1b[31m" not in text
+    assert ("\x1b" in text) == colour
+
+
+def test_white_space_tokens_stay_readable() -> None:
+    text = printed(print_explanation, explanation(["a", "\n", "b", "\n\n", "", "c", " ", "\t", "d"], {1, 6}))
+    lines = [line.strip() for line in text.splitlines()]
+    assert "a[\u21b5]" in lines and "b\u21b5" in lines and "c[ ]    d" in lines
+    assert "'\\n'" in text
+
+
+def test_a_console_that_knows_ascii_only() -> None:
+    text = printed(print_explanation, explanation(["é", "\n", "日本", "\ud83d"]), encoding="ascii")
+    assert "\\xe9\\n" in text and "\\u65e5\\u672c\\ud83d" in text
+    assert "Accuracy" in printed(print_comparison, {"accuracy": 0.9}, {"accuracy": 0.8}, encoding="ascii")
+
+
+def test_long_lines_wrap() -> None:
+    text = printed(print_explanation, explanation(["x" * 10_000, " y"], {0}), width=60)
+    assert max(map(len, text.splitlines())) <= 60
+    assert text.count("x") >= 10_000
+
+
+def test_comparison_shows_before_after_and_change() -> None:
+    before = {"accuracy": 0.938, "accuracy_ci95": [0.915, 0.956], "reasoning_tokens": 43.2, "filler_share": 0.286}
+    after = {"accuracy": 0.922, "accuracy_ci95": [0.897, 0.942], "reasoning_tokens": 24.1, "filler_share": 0.017}
+    rest = {"density": 0.22, "reliance": 0.0, "n": 512, "bracketed_[red]": 1.0}
+    text = printed(print_comparison, before | rest, after | rest | {"reliance": 1.5, "n": 512})
+    rows = {line.split("  ")[0]: line for line in text.splitlines()}
+    assert "93.8 % [91.5, 95.6]" in rows["Accuracy"] and "-1.6 pts" in rows["Accuracy"]
+    assert "-19.1 (-44 %)" in rows["Reasoning tokens"]
+    assert "-26.9 pts (-94 %)" in rows["Filler share"]
+    assert "+0.00 (+0 %)" in rows["Density"]
+    assert rows["Reliance (nats)"].endswith("+1.50")
+    assert rows["Questions"].count("512") == 2
+    assert "Bracketed [red]" in rows
+
+
+def test_a_figure_that_is_missing_is_said_to_be() -> None:
+    text = printed(
+        print_comparison, {"accuracy": 0.9, "reliance": None}, {"accuracy": 0.8, "density": 0.5, "reliance": 1.0}
+    )
+    assert text.count("n/a") == 2
+
+
+def test_metrics_with_interval_and_n() -> None:
+    result = {
+        "model": "smollm2",
+        "task": "gsm8k",
+        "n": 50,
+        "seed": 0,
+        "decoding": {"temperature": 0},
+        "accuracy": 0.1,
+        "metrics": {
+            "reasoning_tokens": {"value": 101.2, "ci95": [90.1, 112.3], "n": 50},
+            "stop_word_share": {"value": 0.31, "ci95": [0.29, 0.33], "n": 44},
+        },
+    }
+    text = printed(print_metrics, result)
+    for wanted in (
+        "smollm2",
+        "gsm8k",
+        "temperature=0",
+        "10.0 %",
+        "101.2",
+        "[90.1, 112.3]",
+        "31.0 %",
+        "[29.0, 33.0]",
+        "44",
+    ):
+        assert wanted in text
+    result["metrics"]["accuracy"] = {"value": 0.1, "ci95": [0.03, 0.2], "n": 50}  # type: ignore[index]
+    text = printed(print_metrics, result)
+    assert text.count("Accuracy") == 1 and "[3.0, 20.0]" in text

@@ -1,0 +1,154 @@
+"""The bias on key columns, held to a hand-built 4-D mask and to a forward pass without cache."""
+
+import pytest
+import torch
+from conftest import WINDOW, make_random_model, make_trace
+
+from atmanrl.attention import AnswerScorer, AttentionError, TraceBatch, frozen, key_bias, require_bias_support
+
+SCOPES = ("all", "answer")
+
+
+def slow_logprob(model, trace, m, scope):
+    """The answer's mean log-probability by one plain forward over a hand-built float mask, loops and all."""
+    length, low = len(trace), torch.finfo(torch.float32).min
+    rows = []
+    for q in range(length):
+        row = []
+        for k in range(length):
+            if k > q:
+                row.append(torch.tensor(low))
+            elif k in trace.reasoning and q != k and (scope == "all" or q >= trace.reasoning_end):
+                row.append(m[k - trace.prompt_end].clone())
+            else:
+                row.append(torch.tensor(0.0))
+        rows.append(torch.stack(row))
+    mask = torch.stack(rows)[None, None]  # (1, 1, L, L)
+    if getattr(model.config, "sliding_window", None):
+        out = torch.ones(length, length).tril(-WINDOW).bool()
+        windowed = mask.masked_fill(out, low)
+        sliding = "sliding_attention" in (getattr(model.config, "layer_types", None) or [])
+        mask = {"full_attention": mask, "sliding_attention": windowed} if sliding else windowed
+    logits = model(input_ids=torch.tensor([trace.ids]), attention_mask=mask).logits[0]
+    logprobs = logits.log_softmax(-1)
+    return torch.stack([logprobs[at - 1, trace.ids[at]] for at in trace.answer]).mean()
+
+
+def columns(batch, values):
+    """Mask values of the reasoning's tokens, put on the batch's columns."""
+    mask = torch.zeros(batch.ids.shape)
+    for row, value in enumerate(values):
+        mask[row, batch.reasoning[row]] = value
+    return mask
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_value_and_gradient_equal_the_slow_reference(random_model, scope):
+    traces = [make_trace(1), make_trace(2, prompt=12, reasoning=5, answer=1), make_trace(3, prompt=4, reasoning=15)]
+    torch.manual_seed(0)
+    values = [(-3 * torch.rand(len(t.reasoning))).requires_grad_() for t in traces]
+    slow = torch.stack([slow_logprob(random_model, t, m, scope) for t, m in zip(traces, values, strict=True)])
+    slow_grads = torch.autograd.grad(slow.sum(), values)
+    batch = TraceBatch.of(traces, torch.device("cpu"))
+    for cached in (True, False):
+        mask = columns(batch, [v.detach() for v in values]).requires_grad_()
+        with frozen(random_model):
+            fast = AnswerScorer(random_model, batch, scope, cached=cached)(mask)
+            (grad,) = torch.autograd.grad(fast.sum(), [mask])
+        torch.testing.assert_close(fast, slow.detach(), rtol=1e-4, atol=1e-4)
+        for row, expected in enumerate(slow_grads):
+            torch.testing.assert_close(grad[row, batch.reasoning[row]], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_closing_all_reasoning_equals_a_hand_built_mask_and_is_the_same_in_both_scopes(random_model):
+    trace = make_trace(4)
+    batch = TraceBatch.of([trace], torch.device("cpu"))
+    low = torch.full((len(trace.reasoning),), torch.finfo(torch.float32).min)
+    with frozen(random_model), torch.no_grad():
+        closed = [
+            AnswerScorer(random_model, batch, s)(AnswerScorer(random_model, batch, s).closed_mask) for s in SCOPES
+        ]
+        expected = slow_logprob(random_model, trace, low, "all")
+    torch.testing.assert_close(closed[0], closed[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(closed[0][0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_zero_mask_changes_no_logit(random_model):
+    ids = torch.tensor([make_trace(5).ids])
+    zeros = torch.zeros(1, 1, ids.shape[1], ids.shape[1])
+    with torch.no_grad():
+        plain = random_model(input_ids=ids).logits
+        biased = random_model(input_ids=ids, position_bias=zeros).logits
+    torch.testing.assert_close(plain, biased, rtol=1e-5, atol=1e-5)
+
+
+def test_padding_and_batch_order_change_nothing(random_model):
+    traces = [make_trace(6), make_trace(7, prompt=25, reasoning=20), make_trace(8, reasoning=1, answer=1)]
+    values = [-torch.rand(len(t.reasoning)) for t in traces]
+
+    def score(order):
+        batch = TraceBatch.of([traces[i] for i in order], torch.device("cpu"))
+        with frozen(random_model), torch.no_grad():
+            return AnswerScorer(random_model, batch, "all")(columns(batch, [values[i] for i in order]))
+
+    together, turned = score([0, 1, 2]), score([2, 0, 1])
+    alone = torch.cat([score([0]), score([1]), score([2])])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(turned[[1, 2, 0]], together, rtol=1e-4, atol=1e-5)
+
+
+def test_later_tokens_never_affect_earlier_rows(random_model):
+    """A cue of another text changes no hidden row before it, so the score of an answer token ignores the next ones."""
+    trace = make_trace(9, answer=3)
+    shorter = make_trace(9, answer=3)
+    ids = (*shorter.ids[:-1], 3 + (shorter.ids[-1] + 1) % 60)
+    other = type(trace)(ids, trace.texts, trace.prompt_end, trace.reasoning_end, trace.cue_end)
+    scores = []
+    for t in (trace, other):
+        cut = type(t)(t.ids[:-1], t.texts[:-1], t.prompt_end, t.reasoning_end, t.cue_end)
+        batch = TraceBatch.of([cut], torch.device("cpu"))
+        with frozen(random_model), torch.no_grad():
+            scores.append(AnswerScorer(random_model, batch, "all")(columns(batch, [-torch.ones(len(t.reasoning))])))
+    assert torch.equal(scores[0], scores[1])
+
+
+def test_bias_spares_self_attention_and_rows_out_of_scope():
+    trace = make_trace(10, prompt=2, reasoning=3, cue=1, answer=2)
+    batch = TraceBatch.of([trace], torch.device("cpu"))
+    mask = columns(batch, [torch.tensor([-1.0, -2.0, -3.0])])
+    everywhere = key_bias(mask, batch, "all")[0, 0]  # (Q, K) over prompt 0-1, reasoning 2-4, cue 5, answer 6
+    assert everywhere.diagonal().abs().sum() == 0
+    assert everywhere[6].tolist() == [0, 0, -1, -2, -3, 0, 0]
+    assert everywhere[4].tolist() == [0, 0, -1, -2, 0, 0, 0]
+    answer = key_bias(mask, batch, "answer")[0, 0]
+    assert answer[4].abs().sum() == 0
+    assert answer[5].tolist() == [0, 0, -1, -2, -3, 0, 0]
+
+
+def test_model_is_as_before_after_an_error():
+    model = make_random_model("llama")
+    model.train()
+    model.model.layers[0].eval()
+    model.model.layers[1].self_attn.q_proj.weight.requires_grad_(False)
+    modes = [m.training for m in model.modules()]
+    flags = [p.requires_grad for p in model.parameters()]
+    with pytest.raises(RuntimeError, match="on purpose"), frozen(model):
+        assert not any(m.training for m in model.modules())
+        assert not any(p.requires_grad for p in model.parameters())
+        raise RuntimeError("on purpose")
+    assert [m.training for m in model.modules()] == modes
+    assert [p.requires_grad for p in model.parameters()] == flags
+
+
+def test_eager_attention_is_refused():
+    model = make_random_model("llama", attn_implementation="eager")
+    with pytest.raises(AttentionError, match="attn_implementation='sdpa'"):
+        require_bias_support(model)
+
+
+def test_a_model_that_drops_the_bias_is_refused():
+    model = make_random_model("llama")
+    forward = model.forward
+    model.forward = lambda *args, position_bias=None, **kwargs: forward(*args, **kwargs)
+    with pytest.raises(AttentionError, match="does not pass the mask on"):
+        require_bias_support(model)

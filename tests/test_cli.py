@@ -1,0 +1,224 @@
+"""The command line as a user meets it: results, and one line for what goes wrong."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from atmanrl.cli import main
+
+STORY = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins?"
+EXPLAIN_TINY = ["explain", "--model", "tiny", "--task", "chains", "--device", "cpu"]
+
+
+def failing(capsys, arguments, status=2):
+    """The one line on stderr of a command that must fail."""
+    try:
+        code = main(arguments)
+    except SystemExit as exit_:
+        code = exit_.code
+    error = capsys.readouterr().err
+    assert code == status, error
+    assert error.count("\n") == 1, error
+    assert "Traceback" not in error
+    return error
+
+
+@pytest.mark.parametrize("reasoning_from", ["model", "reference"])
+def test_explain_writes_the_documented_object(tmp_path, capsys, reasoning_from):
+    json_file, html_file = tmp_path / "deep" / "e.json", tmp_path / "e.html"
+    arguments = ["--index", "3", "--reasoning-from", reasoning_from, "--json", str(json_file), "--html", str(html_file)]
+    assert main([*EXPLAIN_TINY, *arguments]) == 0
+    data = json.loads(json_file.read_text())
+    assert set(data) >= {
+        "model", "question", "reasoning", "answer", "answer_logprob", "reliance", "density", "scope", "steps", "seconds",
+    }  # fmt: skip
+    assert set(data["answer_logprob"]) == {"open", "closed", "learned"}
+    assert all(set(t) == {"token", "saliency", "salient"} for t in data["reasoning"])
+    logprob = data["answer_logprob"]
+    assert data["reliance"] == pytest.approx(logprob["open"] - logprob["closed"])
+    assert data["density"] == pytest.approx(sum(t["salient"] for t in data["reasoning"]) / len(data["reasoning"]))
+    from atmanrl.tasks import Chains
+
+    example = Chains().examples("test", 4)[3]
+    assert data["question"] == example.question
+    if reasoning_from == "reference":
+        assert "".join(t["token"] for t in data["reasoning"]) == example.reasoning
+        assert data["answer"].strip() == example.answer
+    assert "<html" in html_file.read_text()
+    assert "reliance" in capsys.readouterr().out.lower()
+
+
+def test_explain_a_question_of_ones_own(tmp_path):
+    out = tmp_path / "e.json"
+    own = ["--question", STORY, "--reasoning", " 10 + 5 = 15. 15 * 2 = 30."]
+    assert main([*EXPLAIN_TINY, *own, "--json", str(out)]) == 0
+    data = json.loads(out.read_text())
+    assert data["answer"] == " 30"  # the model's own
+    assert main([*EXPLAIN_TINY, *own, "--answer", "30", "--mask.scope", "answer", "--json", str(out)]) == 0
+    assert json.loads(out.read_text())["scope"] == "answer"
+    assert main([*EXPLAIN_TINY, "--question", STORY, "--json", str(out)]) == 0
+    assert json.loads(out.read_text())["answer"] == " 30"
+
+
+def test_explain_forces_the_cue_where_the_model_does_not_come_to_an_answer(tmp_path):
+    out = tmp_path / "e.json"
+    assert main([*EXPLAIN_TINY, "--index", "3", "--max-new-tokens", "8", "--json", str(out)]) == 0
+    data = json.loads(out.read_text())
+    assert len(data["reasoning"]) <= 8
+    assert data["cue"] == " The answer is"
+
+
+def test_question_alone_uses_gsm8ks_prompt(tmp_path):
+    out = tmp_path / "e.json"
+    arguments = ["--question", "What is 2 + 2?", "--reasoning", "2 + 2 = 4", "--answer", "4"]
+    assert main(["explain", "--model", "tiny", "--device", "cpu", *arguments, "--json", str(out)]) == 0
+    assert json.loads(out.read_text())["cue"] == "\n#### "
+
+
+def test_evaluate_writes_metrics_and_rows(tmp_path):
+    out = tmp_path / "r.json"
+    arguments = ["evaluate", "--model", "tiny", "--task", "chains", "--limit", "12", "--json", str(out)]
+    assert main([*arguments, "--device", "cpu", "--seed", "4"]) == 0
+    data = json.loads(out.read_text())
+    assert (data["n"], data["seed"], data["model"], data["task"]) == (12, 4, "tiny", "chains")
+    assert data["decoding"]["temperature"] == 1.0
+    assert set(data["metrics"]) >= {
+        "accuracy",
+        "reasoning_tokens",
+        "density",
+        "reliance",
+        "number_share",
+        "filler_share",
+    }
+    rows = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert [row["index"] for row in rows] == list(range(12))
+    assert sum(row["correct"] for row in rows) / 12 == pytest.approx(data["accuracy"])
+
+
+def test_a_jsonl_file_is_a_task(tmp_path):
+    rows = tmp_path / "mine.jsonl"
+    rows.write_text('{"question": "What is 1 + 1?", "answer": "2", "reasoning": "1 + 1 = 2"}\n')
+    out = tmp_path / "e.json"
+    arguments = ["--task", str(rows), "--index", "0", "--reasoning-from", "reference", "--json", str(out)]
+    assert main(["explain", "--model", "tiny", "--device", "cpu", *arguments]) == 0
+    assert json.loads(out.read_text())["answer"].strip() == "2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "COMMAND"),
+        (["explian"], "explian"),
+        (["explain"], "--model"),
+        ([*EXPLAIN_TINY, "--index", "99999"], "out of range"),
+        ([*EXPLAIN_TINY, "--index", "-1"], "out of range"),
+        ([*EXPLAIN_TINY, "--index", "x"], "--index"),
+        ([*EXPLAIN_TINY], "--question"),
+        ([*EXPLAIN_TINY, "--question", "  "], "--question is empty"),
+        ([*EXPLAIN_TINY, "--question", "Q", "--reasoning", ""], "--reasoning is empty"),
+        ([*EXPLAIN_TINY, "--question", "Q", "--answer", ""], "--answer is empty"),
+        ([*EXPLAIN_TINY, "--question", "Q", "--reasoning-from", "reference"], "--reasoning"),
+        ([*EXPLAIN_TINY, "--index", "0", "--split", "nope"], "no split 'nope'"),
+        ([*EXPLAIN_TINY, "--index", "0", "--mask.steps", "none"], "--mask.steps"),
+        ([*EXPLAIN_TINY, "--index", "0", "--msk.steps", "3"], "--msk.steps"),
+        ([*EXPLAIN_TINY, "--index", "0", "--wordless"], "--wordless needs a value"),
+        ([*EXPLAIN_TINY, "--index", "0", "--json", "."], "is a folder"),
+        ([*EXPLAIN_TINY, "--index", "0", "--dtype", "float99"], "float99"),
+        (["explain", "--model", "no-such", "--task", "chains", "--index", "0"], "no-such"),
+        (["explain", "--model", "tiny", "--task", "chess", "--index", "0"], "no task 'chess'"),
+        (["explain", "--model", "tiny", "--task", "missing.jsonl", "--index", "0"], "missing.jsonl"),
+        (["evaluate", "--model", "tiny", "--task", "chains", "--limit", "0"], "--limit"),
+        (["evaluate", "--model", "tiny", "--task", "chains", "--temperature", "-1"], "--temperature"),
+        (["evaluate", "--model", "tiny", "--task", "chains", "--json", "rows.jsonl"], "rows.jsonl"),
+        (["train", "no-such-recipe"], "no-such-recipe"),
+        (["train", "tiny-chains", "--grpo.max_stepz", "3"], "max_stepz"),
+        (["train", "tiny-chains", "--task_options.shots", "3", "--output-dir", "{tmp}/a"], "shots"),
+        (["train", "tiny-chains", "--resume", "--output-dir", "{tmp}/b"], "nothing to resume"),
+        (["train", "tiny-chains", "--grpo.num_generations", "7", "--output-dir", "{tmp}/c"], "num_generations"),
+    ],
+)
+def test_what_the_user_got_wrong_is_one_line(capsys, arguments, said, tmp_path):
+    assert said in failing(capsys, [a.replace("{tmp}", str(tmp_path)) for a in arguments])
+
+
+def test_broken_jsonl_names_file_and_line(tmp_path, capsys):
+    rows = tmp_path / "mine.jsonl"
+    rows.write_text('{"question": "Q", "answer": "1"}\n{"question": \n')
+    error = failing(capsys, ["explain", "--model", "tiny", "--task", str(rows), "--index", "0"])
+    assert "mine.jsonl" in error
+    assert "line 2" in error
+
+
+def test_a_trace_longer_than_the_context(capsys):
+    arguments = ["--question", "Q", "--reasoning", " coins" * 600, "--answer", "1"]
+    assert "context of 512" in failing(capsys, [*EXPLAIN_TINY, *arguments])
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(tmp_path, capsys):
+    (tmp_path / "recipe.yaml").write_text("mine")
+    assert "holds a run already" in failing(capsys, ["train", "tiny-chains", "--output-dir", str(tmp_path)])
+    assert [p.name for p in tmp_path.iterdir()] == ["recipe.yaml"]
+    assert (tmp_path / "recipe.yaml").read_text() == "mine"
+
+
+def test_output_that_cannot_be_written_is_refused_before_the_work(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    arguments = [*EXPLAIN_TINY, "--index", "0", "--json", str(tmp_path / "file" / "e.json")]
+    assert "cannot write" in failing(capsys, arguments)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(tmp_path, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    out = tmp_path / "e.json"
+    out.write_text("old")
+    assert "No space left" in failing(capsys, [*EXPLAIN_TINY, "--index", "0", "--json", str(out)])
+    assert out.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_our_own_fault_is_status_1(capsys, monkeypatch):
+    from atmanrl import explanation
+
+    def broken(*_, **__):
+        raise KeyError("ours")
+
+    monkeypatch.setattr(explanation, "explain", broken)
+    assert "internal error: KeyError" in failing(capsys, [*EXPLAIN_TINY, "--index", "0"], status=1)
+
+
+def test_the_command_is_installed():
+    assert (Path(sys.executable).parent / "atmanrl").exists()
+
+
+@pytest.mark.slow
+def test_explain_gsm8k_with_smollm2(tmp_path, data_dir, smollm2):
+    out = tmp_path / "e.json"
+    arguments = [
+        "explain",
+        "--model",
+        "smollm2",
+        "--task",
+        "gsm8k",
+        "--split",
+        "dev",
+        "--index",
+        "0",
+        "--device",
+        "cpu",
+    ]
+    assert main([*arguments, "--reasoning-from", "reference", "--data", str(data_dir), "--json", str(out)]) == 0
+    data = json.loads(out.read_text())
+    from atmanrl.tasks import GSM8K
+
+    example = GSM8K(data=str(data_dir)).examples("dev", 1)[0]
+    assert "".join(t["token"] for t in data["reasoning"]) == example.reasoning
+    assert data["reliance"] > 0.5
+    best = sorted(range(len(data["reasoning"])), key=lambda i: -data["reasoning"][i]["saliency"])[:5]
+    assert any(data["reasoning"][i]["token"].strip() in example.answer for i in best)

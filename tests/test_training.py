@@ -1,0 +1,205 @@
+"""AtManGRPOTrainer and runs of recipes: rewards reach TRL, a killed run goes on to the same losses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from atmanrl.callbacks import read_metrics
+from atmanrl.checkpoints import CheckpointError
+from atmanrl.recipe import load_recipe
+from atmanrl.training import AtManGRPOTrainer, grpo_config, train
+
+SMALL = {
+    "device": "cpu",
+    "train_examples": 64,
+    "mask.steps": 3,
+    "grpo.per_device_train_batch_size": 8,
+    "grpo.num_generations": 4,
+    "grpo.max_completion_length": 64,
+    "grpo.save_steps": 2,
+    "grpo.report_to": "none",
+    "grpo.learning_rate": 1e-3,
+    "grpo.save_total_limit": 10,
+}
+
+
+def recipe(tmp_path, **changes):
+    return load_recipe("tiny-chains", {**SMALL, "output_dir": str(tmp_path), "grpo.max_steps": 2, **changes})
+
+
+def rows(path):
+    return [r for r in read_metrics(path / "metrics.jsonl") if "loss" in r]
+
+
+def comparable(row):
+    return {k: v for k, v in row.items() if not any(word in k for word in ("time", "runtime", "per_second"))}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    config = load_recipe(
+        "tiny-chains",
+        {**SMALL, "output_dir": str(folder), "grpo.max_steps": 8, "grpo.report_to": "tensorboard",
+         "grpo.log_completions": True},
+    )  # fmt: skip
+    assert train(config) == folder / "model"
+    return folder
+
+
+def test_a_run_logs_every_component_apart(finished):
+    logged = rows(finished)
+    assert [r["step"] for r in logged] == list(range(1, 9))
+    for key in ("rewards/outcome/mean", "rewards/saliency/mean", "saliency/reliance", "saliency/density",
+                "saliency/computed", "completions/mean_length"):  # fmt: skip
+        assert all(key in r for r in logged), key
+    assert all(0 < r["saliency/computed"] <= 8 for r in logged)
+    for r in logged:
+        expected = r["rewards/outcome/mean"] + 0.5 * r["rewards/saliency/mean"]
+        assert r["reward"] == pytest.approx(expected, abs=1e-5)
+    assert list(finished.glob("**/events.out.tfevents*"))
+
+
+def test_a_run_keeps_a_table_of_completions_with_their_saliency(finished):
+    import pandas as pd
+
+    table = pd.read_parquet(sorted((finished / "completions").glob("*.parquet"))[0])
+    assert {"prompt", "completion", "outcome", "saliency", "reliance", "density", "salient"} <= set(table.columns)
+    assert table["salient"].str.len().max() > 0
+
+
+def test_the_trained_model_loads_and_differs(finished, tiny):
+    from atmanrl.models import load_model
+
+    model, _ = load_model(str(finished / "model"), device="cpu")
+    pairs = list(zip(model.parameters(), tiny[0].parameters(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_killed_run_goes_on_to_the_same_losses(finished, tmp_path):
+    """kill -9 in the middle, a checkpoint cut short on top, then --resume: the same metrics as the run left alone."""
+    folder = tmp_path / "run"
+    overrides = {**SMALL, "grpo.max_steps": 8, "grpo.report_to": "tensorboard", "grpo.log_completions": True}
+    arguments = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
+    command = [sys.executable, "-m", "atmanrl.cli", "train", "tiny-chains", *arguments, "--output-dir", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not (folder / "checkpoint-4" / "trainer_state.json").exists():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for whole in folder.glob("checkpoint-[68]"):  # whatever came after the fourth step is cut short
+        (whole / "trainer_state.json").unlink(missing_ok=True)
+    cut = folder / "checkpoint-6"
+    cut.mkdir(exist_ok=True)
+    (cut / "model.safetensors").write_bytes(b"half")
+    subprocess.run([*command, "--resume"], check=True, capture_output=True)
+    resumed, whole = rows(folder), rows(finished)
+    assert [r["step"] for r in resumed] == [r["step"] for r in whole]
+    for a, b in zip(resumed, whole, strict=True):
+        assert comparable(a) == pytest.approx(comparable(b), rel=1e-4, abs=1e-5, nan_ok=True)
+
+
+def test_interrupt_saves_and_says_how_to_resume(tmp_path):
+    folder = tmp_path / "run"
+    arguments = [part for key, value in SMALL.items() for part in (f"--{key}", str(value))]
+    command = [sys.executable, "-m", "atmanrl.cli", "train", "tiny-chains", *arguments, "--max-steps", "500",
+               "--grpo.save_steps", "500", "--output-dir", str(folder)]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 300
+    while not (folder / "metrics.jsonl").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "--resume" in out
+    assert str(folder) in out
+    assert len(list(folder.glob("checkpoint-*/trainer_state.json"))) == 1
+
+
+def test_lora_trains_an_adapter_that_loads(tmp_path):
+    from atmanrl.models import load_model
+
+    config = recipe(tmp_path / "run", **{"lora.r": 2, "lora.target_modules": "all-linear", "grpo.save_steps": 4})
+    folder = train(config)
+    assert (folder / "adapter_config.json").exists()
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "tiny"
+    assert load_model(str(folder), device="cpu")[0].num_parameters() < 1.5e6
+
+
+def test_weight_zero_logs_saliency_without_training_on_it(tmp_path):
+    train(recipe(tmp_path / "run", **{"reward.saliency_weight": 0}))
+    for row in rows(tmp_path / "run"):
+        assert row["reward"] == pytest.approx(row["rewards/outcome/mean"])
+        assert row["saliency/computed"] > 0
+
+
+def test_names_are_enough_for_the_trainer(tmp_path):
+    args = grpo_config(recipe(tmp_path))
+    trainer = AtManGRPOTrainer(model="tiny", task="chains", args=args)
+    assert trainer.saliency_reward in trainer.reward_funcs
+    assert args.reward_weights == [1.0, 0.5]
+
+
+def test_no_private_method_of_trl_is_overridden():
+    assert {name for name in vars(AtManGRPOTrainer) if callable(getattr(AtManGRPOTrainer, name))} == {"__init__"}
+
+
+def test_a_users_own_trainer_takes_the_reward(tmp_path):
+    from trl import GRPOTrainer
+
+    from atmanrl.models import load_model
+    from atmanrl.rewards import SaliencyReward, outcome_reward
+    from atmanrl.tasks import Chains
+    from atmanrl.training import make_dataset
+
+    task, (model, tokenizer) = Chains(), load_model("tiny", device="cpu")
+    reward = SaliencyReward(task)
+    args = grpo_config(recipe(tmp_path, **{"grpo.max_steps": 1}))
+    args.reward_weights = [1.0, 0.5]
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=[outcome_reward(task), reward],
+        args=args,
+        train_dataset=make_dataset(task, task.examples("train", 16), tokenizer),
+        processing_class=tokenizer,
+    )
+    reward.bind(trainer)
+    trainer.train()
+    assert any("saliency/reliance" in entry for entry in trainer.state.log_history)
+
+
+def test_saves_that_would_lose_half_a_batch_are_refused(tmp_path):
+    config = recipe(tmp_path / "run", **{"grpo.steps_per_generation": 4, "grpo.save_steps": 2})
+    with pytest.raises(CheckpointError, match="multiple of 4"):
+        train(config)
+
+
+def test_resume_with_another_recipe_is_refused(finished):
+    config = load_recipe("tiny-chains", {**SMALL, "output_dir": str(finished), "grpo.max_steps": 9})
+    with pytest.raises(CheckpointError, match="another 'grpo'"):
+        train(config, resume=True)
+
+
+def test_stop_on_interrupt_restores_the_handler():
+    from atmanrl.callbacks import StopAtSave, stop_on_interrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    stop = StopAtSave(1)
+    with pytest.raises(KeyboardInterrupt), stop_on_interrupt(stop):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        assert stop.asked
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+    assert signal.getsignal(signal.SIGINT) == before
