@@ -32,16 +32,13 @@ SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)
 
 BASE = MaskConfig()
 GRID: dict[str, MaskConfig] = {
-    "paper: 200 steps": replace(BASE, steps=200, learning_rate=0.1, tolerance=0),
-    "15 steps, lr 0.5": replace(BASE, steps=15, learning_rate=0.5),
+    "default": BASE,
+    "paper's 200 steps, lr 0.1": replace(BASE, steps=200, learning_rate=0.1, tolerance=0),
     "30 steps, lr 0.3": replace(BASE, steps=30, learning_rate=0.3),
-    "30 steps, lr 0.3, scope answer": replace(BASE, steps=30, learning_rate=0.3, scope="answer"),
-    "15 steps, lr 0.5, free": replace(BASE, steps=15, learning_rate=0.5, parametrisation="free"),
-    "15 steps, lr 0.5, start -2": replace(BASE, steps=15, learning_rate=0.5, start=-2.0),
-    **{
-        f"15 steps, lr 0.5, sparsity {s}": replace(BASE, steps=15, learning_rate=0.5, sparsity=s)
-        for s in (0.0003, 0.001, 0.003, 0.01, 0.1)
-    },
+    "scope answer": replace(BASE, scope="answer"),
+    "parametrisation free": replace(BASE, parametrisation="free"),
+    "start -2": replace(BASE, start=-2.0),
+    **{f"sparsity {s}": replace(BASE, sparsity=s) for s in (0.0025, 0.025, 0.05, 0.2, 0.4)},
 }
 
 
@@ -60,7 +57,7 @@ def chains_traces(tokenizer: Any, split: str, count: int, seed: int) -> tuple[li
 
 
 def chains_scores(saliencies: list[Saliency], needed: list[list[bool]]) -> dict[str, float]:
-    """AUROC of needed over filler: sentences (by their most salient token) and tokens, pooled over the traces."""
+    """AUROC of needed over filler: sentences (mean of their gates) and tokens, pooled over the traces."""
     sentence_truth, sentence_score, token_truth, token_score = [], [], [], []
     for saliency, truth in zip(saliencies, needed, strict=True):
         for sentence in saliency.by_sentence():

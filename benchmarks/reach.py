@@ -1,7 +1,7 @@
 """What the README states, measured: the bundled model, its masks, and `explain` with SmolLM2 on GSM8K.
 
-    python benchmarks/reach.py tiny      # accuracy with and without reasoning, filler share, AUROC over 200 test stories
-    python benchmarks/reach.py explain   # 50 GSM8K test questions, worked solutions: seconds, memory, result in top five
+    python benchmarks/reach.py tiny      # accuracy with and without reasoning, filler, AUROC
+    python benchmarks/reach.py explain   # 50 GSM8K test questions: seconds, memory, result in top five
 
 Prints a table and writes benchmarks/results/reach-PART.json.
 """

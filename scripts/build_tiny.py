@@ -92,8 +92,8 @@ def make_batch(
 
 
 def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, rng: random.Random, steps: int) -> None:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.1, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps, pct_start=0.05)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2.5e-3, weight_decay=0.1, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2.5e-3, total_steps=steps, pct_start=0.05)
     started = time.perf_counter()
     for step in range(steps):
         inputs, mask, labels = make_batch(tokenizer, rng, 64)
@@ -110,7 +110,7 @@ def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, rng: rand
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     set_seed(args.seed)

@@ -9,7 +9,7 @@ import pytest
 
 from atmanrl.cli import main
 
-STORY = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins?"
+STORY = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins after each step?"
 EXPLAIN_TINY = ["explain", "--model", "tiny", "--task", "chains", "--device", "cpu"]
 
 
@@ -32,9 +32,8 @@ def test_explain_writes_the_documented_object(tmp_path, capsys, reasoning_from):
     arguments = ["--index", "3", "--reasoning-from", reasoning_from, "--json", str(json_file), "--html", str(html_file)]
     assert main([*EXPLAIN_TINY, *arguments]) == 0
     data = json.loads(json_file.read_text())
-    assert set(data) >= {
-        "model", "question", "reasoning", "answer", "answer_logprob", "reliance", "density", "scope", "steps", "seconds",
-    }  # fmt: skip
+    documented = "model question reasoning answer answer_logprob reliance density scope steps seconds"
+    assert set(data) >= set(documented.split())
     assert set(data["answer_logprob"]) == {"open", "closed", "learned"}
     assert all(set(t) == {"token", "saliency", "salient"} for t in data["reasoning"])
     logprob = data["answer_logprob"]
@@ -56,11 +55,11 @@ def test_explain_a_question_of_ones_own(tmp_path):
     own = ["--question", STORY, "--reasoning", " 10 + 5 = 15. 15 * 2 = 30."]
     assert main([*EXPLAIN_TINY, *own, "--json", str(out)]) == 0
     data = json.loads(out.read_text())
-    assert data["answer"] == " 30"  # the model's own
-    assert main([*EXPLAIN_TINY, *own, "--answer", "30", "--mask.scope", "answer", "--json", str(out)]) == 0
+    assert data["answer"] == " 15 30"  # the model's own
+    assert main([*EXPLAIN_TINY, *own, "--answer", "15 30", "--mask.scope", "answer", "--json", str(out)]) == 0
     assert json.loads(out.read_text())["scope"] == "answer"
     assert main([*EXPLAIN_TINY, "--question", STORY, "--json", str(out)]) == 0
-    assert json.loads(out.read_text())["answer"] == " 30"
+    assert json.loads(out.read_text())["answer"] == " 15 30"
 
 
 def test_explain_forces_the_cue_where_the_model_does_not_come_to_an_answer(tmp_path):

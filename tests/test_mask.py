@@ -14,11 +14,11 @@ from atmanrl.trace import Trace
 FAST = MaskConfig(steps=5)
 
 
-def chain_trace(tokenizer, filler="", result="30"):
-    """A story whose answer is stated by the last equation."""
-    prompt = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins?\nThink:"
-    reasoning = f" 10 + 5 = 15.{filler} 15 * 2 = {result}."
-    return Trace.from_text(tokenizer, prompt, reasoning, Chains().cue, f" {result}")
+def chain_trace(tokenizer, filler=""):
+    """A story whose answer takes a number from each of two equations."""
+    prompt = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins after each step?\nThink:"
+    reasoning = f" 10 + 5 = 15.{filler} 15 * 2 = 30."
+    return Trace.from_text(tokenizer, prompt, reasoning, Chains().cue, " 15 30")
 
 
 @pytest.mark.parametrize("parametrisation", ["gate", "free"])
@@ -66,13 +66,13 @@ def planted_model():
     return model, trace, 2
 
 
-def test_tiny_rests_on_the_equations_result(tiny):
+def test_tiny_rests_on_both_equations_and_not_on_filler(tiny):
     model, tokenizer = tiny
     trace = chain_trace(tokenizer, filler=" This is a nice story.")
     saliency = learn_mask(model, trace)
     sentences = saliency.by_sentence()
     assert [s.text for s in sentences] == [" 10 + 5 = 15.", " This is a nice story.", " 15 * 2 = 30."]
-    assert max(sentences, key=lambda s: s.saliency).text == " 15 * 2 = 30."
+    assert min(sentences, key=lambda s: s.saliency).text == " This is a nice story."
     assert saliency.reliance > 2
     assert saliency.text == trace.text(trace.reasoning)
 

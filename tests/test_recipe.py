@@ -42,6 +42,7 @@ def test_overrides_reach_any_field(tmp_path):
         ("grpo.learning_rat", 1, "GRPOConfig has no field 'learning_rat'"),
         ("lora.rank", 1, "LoraConfig has no field 'rank'"),
         ("reward.saliency_weight", 2.5, "must be under twice"),
+        ("grpo.seed", 1, "'seed' is set as 'seed' at the top"),
         ("model.name", 1, "'model' holds no keys"),
     ],
 )
@@ -51,8 +52,12 @@ def test_unknown_keys_and_wrong_values_are_named_in_one_line(key, value, said):
     assert "\n" not in str(caught.value)
 
 
+def test_numbers_without_a_point_are_numbers():
+    assert load_recipe("tiny-chains", {"grpo.learning_rate": "2e-5"}).grpo["learning_rate"] == 2e-5
+
+
 def test_unknown_recipe_lists_the_known():
-    with pytest.raises(RecipeError, match="no recipe 'nope': .*tiny-chains"):
+    with pytest.raises(RecipeError, match=r"no recipe 'nope': .*tiny-chains"):
         find_recipe("nope")
 
 

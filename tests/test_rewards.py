@@ -23,14 +23,14 @@ from atmanrl.rewards import (
 from atmanrl.saliency import Saliency
 from atmanrl.tasks import Chains
 
-PROMPT = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins?\nThink:"
+PROMPT = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins after each step?\nThink:"
 CASES = {
-    "load-bearing": " 10 + 5 = 15. 15 * 2 = 30. The answer is 30.",
-    "padded": " This is a nice story. I like to count coins. 10 + 5 = 15. Let me think about it. It is good to go slowly."
-    " 15 * 2 = 30. I should be careful here. The coins are very pretty. The answer is 30.",
-    "only states": " So the answer is 30. The answer is 30.",
-    "none": " The answer is 30.",
-    "wrong": " 10 + 5 = 15. 15 * 2 = 31. The answer is 31.",
+    "load-bearing": " 10 + 5 = 15. 15 * 2 = 30. The answer is 15 30.",
+    "padded": " This is a nice story. I like to count coins. 10 + 5 = 15. Let me think about it."
+    " It is good to go slowly. 15 * 2 = 30. I should be careful here. The coins are very pretty. The answer is 15 30.",
+    "only states": " So the answer is 15 30. The answer is 15 30.",
+    "none": " The answer is 15 30.",
+    "wrong": " 10 + 5 = 15. 15 * 2 = 31. The answer is 15 31.",
     "unparseable": " 10 + 5 = 15. 15 * 2 = 30.",
 }
 
@@ -39,7 +39,7 @@ CASES = {
 def scored(tiny):
     model, tokenizer = tiny
     ids = [tokenizer(text)["input_ids"] for text in CASES.values()]
-    truths = ["30"] * len(ids)
+    truths = ["15 30"] * len(ids)
     found = score_completions(model, tokenizer, Chains(), [PROMPT] * len(ids), ids, truths)
     return dict(zip(CASES, found, strict=True))
 
@@ -73,7 +73,7 @@ def test_irrelevant_reasoning_is_punished(monkeypatch, tiny):
 
     monkeypatch.setattr(rewards, "learn_mask", ignoring)
     ids = [tokenizer(CASES["load-bearing"])["input_ids"]]
-    assert score_completions(model, tokenizer, Chains(), [PROMPT], ids, ["30"])[0].reward == -1
+    assert score_completions(model, tokenizer, Chains(), [PROMPT], ids, ["15 30"])[0].reward == -1
 
 
 def fake(trace, reliance):
@@ -138,7 +138,10 @@ def test_only_states(reasoning, answer, expected):
 def bound(tiny, **changes):
     model, tokenizer = tiny
     trainer = SimpleNamespace(
-        model=model, processing_class=tokenizer, accelerator=SimpleNamespace(unwrap_model=lambda m: m)
+        model=model,
+        processing_class=tokenizer,
+        args=SimpleNamespace(),
+        accelerator=SimpleNamespace(unwrap_model=lambda m: m),
     )
     return SaliencyReward(Chains(), MaskConfig(steps=5), **changes).bind(trainer)
 
@@ -151,7 +154,7 @@ def test_as_trl_calls_it(tiny):
         prompts=[PROMPT] * len(ids),
         completions=list(CASES.values()),
         completion_ids=ids,
-        answer=["30"] * len(ids),
+        answer=["15 30"] * len(ids),
         log_metric=lambda name, value: logged.setdefault(name, []).append(value),
         log_extra=table.setdefault,
         trainer_state=None,
@@ -171,7 +174,7 @@ def test_policy_grad_and_mode_are_untouched(tiny):
         parameter.requires_grad_(True)
         parameter.grad = torch.ones_like(parameter)
     bound((model, tokenizer))(
-        prompts=[PROMPT], completion_ids=[tokenizer(CASES["load-bearing"])["input_ids"]], answer=["30"]
+        prompts=[PROMPT], completion_ids=[tokenizer(CASES["load-bearing"])["input_ids"]], answer=["15 30"]
     )
     assert model.training
     assert all(p.requires_grad and torch.equal(p.grad, torch.ones_like(p)) for p in model.parameters())
@@ -185,20 +188,20 @@ def test_errors_raise_and_never_become_zero(tiny):
         broken.lm_head.weight.fill_(float("nan"))
     with pytest.raises(RewardError, match="NaN"):
         bound((broken, tiny[1]))(
-            prompts=[PROMPT], completion_ids=[tiny[1](CASES["load-bearing"])["input_ids"]], answer=["30"]
+            prompts=[PROMPT], completion_ids=[tiny[1](CASES["load-bearing"])["input_ids"]], answer=["15 30"]
         )
 
 
 def test_unbound_reward_says_so():
     with pytest.raises(RewardError, match="bind"):
-        SaliencyReward(Chains())(prompts=[PROMPT], completion_ids=[[3]], answer=["30"])
+        SaliencyReward(Chains())(prompts=[PROMPT], completion_ids=[[3]], answer=["15 30"])
 
 
 def test_outcome_reward_reads_text_and_chat():
     reward = outcome_reward(Chains())
     chat = [[{"role": "assistant", "content": CASES["wrong"]}]]
-    assert reward(completions=[*CASES.values()], answer=["30"] * 6) == [1, 1, 1, 1, -1, -1]
-    assert reward(completions=chat, answer=["31"]) == [1]
+    assert reward(completions=[*CASES.values()], answer=["15 30"] * 6) == [1, 1, 1, 1, -1, -1]
+    assert reward(completions=chat, answer=["15 31"]) == [1]
 
 
 def test_salient_text_marks_stretches():

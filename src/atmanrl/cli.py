@@ -42,15 +42,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         theirs = _is_theirs(error)
         said = " ".join(str(error).split()) or type(error).__name__
-        if not theirs:
+        if _disk_full(error):
+            said = f"the disk is full: make room, or write elsewhere ({said})"
+        elif not theirs:
             said = f"internal error: {type(error).__name__}: {said} (ATMANRL_DEBUG=1 shows the traceback)"
         print(f"atmanrl: {said}", file=sys.stderr)
         return 2 if theirs else 1
 
 
+# How a full disk reads when a library written in another language meets it while it saves weights.
+_DISK_FULL = ("No space left", "os error 28", "PytorchStreamWriter failed", "unexpected pos")
+
+
 def _is_theirs(error: Exception) -> bool:
-    """What a user can mend: values, files, and rewards that fail for one of these."""
-    return isinstance(error, ValueError | OSError) or isinstance(error.__cause__, ValueError)
+    """What a user can mend: values, files, a full disk, and rewards that fail for one of these."""
+    return isinstance(error, ValueError | OSError) or isinstance(error.__cause__, ValueError) or _disk_full(error)
+
+
+def _disk_full(error: Exception) -> bool:
+    return any(phrase in str(error) for phrase in _DISK_FULL)
 
 
 def _parser() -> Parser:

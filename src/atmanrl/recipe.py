@@ -1,5 +1,6 @@
 """Recipes: a run as YAML, with overrides from the command line."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> TrainConf
     for key, value in (overrides or {}).items():
         _set(values, key, value)
     try:
-        return TypeAdapter(TrainConfig).validate_python(values)
+        return TypeAdapter(TrainConfig).validate_python(_numbers(values))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -62,3 +63,12 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(values, dict):
             raise RecipeError(f"--{key}: '{parent}' holds no keys")
     values[last] = value
+
+
+def _numbers(value: Any) -> Any:
+    """YAML reads `2e-5` as text, for want of a point: read it as the number that everyone means."""
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value

@@ -132,6 +132,7 @@ def score_completions(
     truths: Sequence[str],
     mask: MaskConfig | None = None,
     margin: float | None = None,
+    template: dict[str, Any] | None = None,
 ) -> list[Scored]:
     """Take completions apart, learn a mask for each that parses, and give each its saliency reward.
 
@@ -140,6 +141,8 @@ def score_completions(
         prompts: what was asked, one a completion.
         completion_ids: generated ids; what follows the first end-of-sequence is ignored.
         truths: the right answers.
+        mask, margin: how masks are learned; see `RewardConfig`.
+        template: further arguments of the chat template, as the prompts were rendered with.
 
     Raises:
         RewardError: a mask cannot be learned; the message names the completion.
@@ -155,7 +158,7 @@ def score_completions(
             parsed.append((False, "", "", None))
             continue
         answer = text[parts.answer_start : parts.answer_end]
-        trace = _trace(tokenizer, prompt, kept, parts)
+        trace = _trace(tokenizer, prompt_ids(tokenizer, prompt, **(template or {})), kept, parts)
         parsed.append((task.check(answer, truth), text[: parts.reasoning_end], answer, trace))
     traces = [trace for *_, trace in parsed if trace is not None]
     try:
@@ -175,11 +178,10 @@ def score_completions(
     return scored
 
 
-def _trace(tokenizer: Any, prompt: Prompt, ids: list[int], parts: Parsed) -> Trace | None:
+def _trace(tokenizer: Any, prompt: list[int], ids: list[int], parts: Parsed) -> Trace | None:
     """The completion's trace; `None` when it has no token of reasoning."""
-    span = (parts.reasoning_end, parts.answer_start, parts.answer_end)
     try:
-        return Trace.from_ids(tokenizer, prompt_ids(tokenizer, prompt), ids, span)
+        return Trace.from_ids(tokenizer, prompt, ids, (parts.reasoning_end, parts.answer_start, parts.answer_end))
     except TraceError:
         return None
 
@@ -234,6 +236,7 @@ class SaliencyReward:
             answer,
             self.mask,
             self.margin,
+            getattr(self._trainer.args, "chat_template_kwargs", None),
         )
         if log_metric:
             _log_metrics(scored, log_metric)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any, Literal
 
 from .text import KINDS, sentence_spans, token_kind
@@ -70,8 +71,12 @@ class Saliency:
         """Words (runs without white space, each with the white space before it) and their saliency."""
         return self._segments([m.span() for m in re.finditer(r"\s*\S+|\s+$", self.text)], combine)
 
-    def by_sentence(self, combine: Callable[[Iterable[float]], float] = max) -> list[Segment]:
-        """Sentences and their saliency, by default that of their most salient token."""
+    def by_sentence(self, combine: Callable[[Iterable[float]], float] = fmean) -> list[Segment]:
+        """Sentences and their saliency, by default the mean of their tokens'.
+
+        The mean tells needed equations from filler better than the maximum does (docs/method.md): a full stop can be
+        salient after a sentence that is not.
+        """
         return self._segments(sentence_spans(self.text), combine)
 
     def by_kind(self) -> dict[str, float]:

@@ -154,21 +154,22 @@ class Trace:
         )
 
 
-def render_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt) -> str:
+def render_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, **template: Any) -> str:
     """The prompt as the text that the model reads; chat messages go through the tokenizer's chat template.
 
-    A base model, whose tokenizer has none, reads the messages one after the other, an empty line apart.
+    A base model, whose tokenizer has none, reads the messages one after the other, an empty line apart. `template`
+    holds further arguments of the chat template, such as `enable_thinking=False`.
     """
     if isinstance(prompt, str):
         return prompt
     if not getattr(tokenizer, "chat_template", None):
         return "\n\n".join(str(message["content"]) for message in prompt) + "\n"
-    return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))
+    return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **template))
 
 
-def prompt_ids(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt) -> list[int]:
+def prompt_ids(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, **template: Any) -> list[int]:
     """The prompt's ids, with the special tokens that the tokenizer puts before plain text."""
-    return _tokenize(tokenizer, render_prompt(tokenizer, prompt), special=_is_plain(tokenizer, prompt))[0]
+    return _tokenize(tokenizer, render_prompt(tokenizer, prompt, **template), special=_is_plain(tokenizer, prompt))[0]
 
 
 def _is_plain(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt) -> bool:

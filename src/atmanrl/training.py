@@ -1,10 +1,12 @@
 """AtManGRPOTrainer: GRPO on correctness and saliency together; and the run of a recipe."""
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import yaml
 from datasets import Dataset
 from peft import LoraConfig
@@ -65,6 +67,10 @@ class TrainConfig:
     @field_validator("grpo")
     @classmethod
     def _known_grpo(cls, values: dict[str, Any]) -> dict[str, Any]:
+        ours = {"output_dir": "output_dir", "seed": "seed", "reward_weights": "reward.saliency_weight"}
+        for key in values:
+            if key in ours:
+                raise ValueError(f"'{key}' is set as '{ours[key]}' at the top of the recipe")
         return _known(values, GRPOConfig)
 
     @field_validator("lora")
@@ -143,7 +149,7 @@ def make_dataset(task: Task, examples: Sequence[Example], tokenizer: Any) -> Dat
 def grpo_config(config: TrainConfig) -> GRPOConfig:
     """The recipe's `GRPOConfig`: our defaults, then the recipe's fields."""
     fields = {**GRPO_DEFAULTS, **config.grpo}
-    on_cpu = config.device == "cpu"
+    on_cpu = config.device == "cpu" or (config.device is None and not torch.cuda.is_available())
     fields.setdefault("use_cpu", on_cpu)
     if fields["use_cpu"]:
         fields.setdefault("bf16", False)
@@ -174,9 +180,16 @@ def train(config: TrainConfig, resume: bool = False, callbacks: Sequence[Trainer
             f"grpo.save_steps {args.save_steps} must be a multiple of {every}, the steps that one generation batch "
             "lasts, or a resumed run would lose half of a batch"
         )
-    checkpoint = _claim(folder, config, resume, every)
-    model, tokenizer = load_model(config.model, config.device, config.dtype)
+    checkpoint = None
+    if resume:
+        checkpoint = _checkpoint(folder, config, every)
+    else:
+        _require_free(folder)
     task = load_task(config.task, config.data, **config.task_options)
+    examples = task.examples("train", config.train_examples)
+    model, tokenizer = load_model(config.model, config.device, config.dtype)
+    if not resume:
+        write_text(folder / RECIPE_FILE, yaml.safe_dump(_plain(config), sort_keys=False))
     stop = StopAtSave(every)
     trainer = AtManGRPOTrainer(
         model,
@@ -184,7 +197,7 @@ def train(config: TrainConfig, resume: bool = False, callbacks: Sequence[Trainer
         args,
         config.mask,
         config.reward,
-        make_dataset(task, task.examples("train", config.train_examples), tokenizer),
+        make_dataset(task, examples, tokenizer),
         tokenizer,
         peft_config=LoraConfig(**config.lora) if config.lora is not None else None,
         callbacks=[ProgressBar(), MetricsFile(folder / "metrics.jsonl"), stop, *callbacks],
@@ -194,24 +207,39 @@ def train(config: TrainConfig, resume: bool = False, callbacks: Sequence[Trainer
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if stop.asked and trainer.state.global_step < trainer.state.max_steps:
         return None
-    trainer.save_model(str(folder / "model"))
-    return folder / "model"
+    return _save(trainer, folder / "model")
 
 
-def _claim(folder: Path, config: TrainConfig, resume: bool, every: int) -> Path | None:
-    """Make the folder this run's, or find the checkpoint to go on from."""
-    recipe = TypeAdapter(TrainConfig).dump_python(config, mode="json")
-    if not resume:
-        if folder.exists() and not folder.is_dir():
-            raise CheckpointError(f"output folder '{folder}' is a file: choose another --output-dir")
-        if has_run(folder):
-            raise CheckpointError(f"'{folder}' holds a run already: choose another --output-dir, or --resume it")
-        write_text(folder / RECIPE_FILE, yaml.safe_dump(recipe, sort_keys=False))
-        return None
+def _save(trainer: AtManGRPOTrainer, target: Path) -> Path:
+    """Write the model beside its place, then rename, so that `model/` is whole or not there."""
+    beside = target.with_name("model.partial")
+    trainer.save_model(str(beside))
+    if trainer.accelerator.is_main_process:
+        if target.exists():
+            shutil.rmtree(target)
+        beside.rename(target)
+    return target
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    return dict(TypeAdapter(TrainConfig).dump_python(config, mode="json"))
+
+
+def _require_free(folder: Path) -> None:
+    """Refuse to write a new run over another."""
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"output folder '{folder}' is a file: choose another --output-dir")
+    if has_run(folder):
+        raise CheckpointError(f"'{folder}' holds a run already: choose another --output-dir, or --resume it")
+
+
+def _checkpoint(folder: Path, config: TrainConfig, every: int) -> Path | None:
+    """The checkpoint that a run of the same recipe goes on from; `None` where it had not come to one."""
     if not has_run(folder):
         raise CheckpointError(f"nothing to resume in '{folder}': start it without --resume")
+    recipe = _plain(config)
     if (folder / RECIPE_FILE).exists():
-        before = yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8"))
+        before = yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8")) or {}
         changed = sorted(key for key in recipe if recipe[key] != before.get(key) and key not in ("output_dir", "data"))
         if changed:
             raise CheckpointError(

@@ -8,7 +8,7 @@ import pytest
 from atmanrl.tasks import Chains, Example
 from atmanrl.tasks.chains import FILLERS, ITEMS, LARGEST, NAMES, filler_spans, make_example, wordy_reasoning
 
-EXAMPLE = Example("q", "9", " 2 + 3 = 5. 5 + 4 = 9.", ("2 + 3 = 5", "5 + 4 = 9"), {"name": "Sam", "items": "pens"})
+EXAMPLE = Example("q", "5 9", " 2 + 3 = 5. 5 + 4 = 9.", ("2 + 3 = 5", "5 + 4 = 9"), {"name": "Sam", "items": "pens"})
 
 
 def filler_text(reasoning: str) -> list[str]:
@@ -20,7 +20,7 @@ def test_every_machine_sees_the_same_stories() -> None:
     assert first == again
     assert first == Chains().examples("train", 50)[:3]
     assert make_example(random.Random(7)) == make_example(random.Random(7))
-    assert first[0].question == "Leo has 11 books. Leo sells 9. Leo gets 8 more. How many books?"
+    assert first[0].question == "Leo has 11 books. Leo sells 9. Leo gets 8 more. How many books after each step?"
 
 
 def test_splits_share_hardly_a_story() -> None:
@@ -44,7 +44,7 @@ def test_the_steps_lead_from_the_story_to_the_answer() -> None:
             value = {"+": value + operand, "-": value - operand, "*": value * operand}[op]
             assert int(result) == value
             assert 1 <= value <= LARGEST
-        assert example.answer == str(value)
+        assert example.answer == " ".join(step.split()[-1] for step in example.steps)
         assert example.reasoning == "".join(f" {step}." for step in example.steps)
         assert filler_spans(example, example.reasoning) == []
 

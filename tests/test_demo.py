@@ -1,0 +1,35 @@
+"""demo, cut to a few steps: the files it writes, and that nothing of an earlier run is lost."""
+
+import json
+
+import pytest
+
+from atmanrl import demo
+
+
+@pytest.fixture
+def short(monkeypatch):
+    full = demo.load_recipe
+    few = {"grpo.max_steps": 2, "grpo.per_device_train_batch_size": 16, "mask.steps": 3, "grpo.save_steps": 2}
+    monkeypatch.setattr(demo, "QUESTIONS", 16)
+    monkeypatch.setattr(demo, "load_recipe", lambda name, overrides: full(name, {**overrides, **few}))
+
+
+def test_demo_writes_summary_and_report(tmp_path, short):
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("keep me")
+    said = []
+    summary = demo.run_demo(str(folder), seed=1, say=said.append)
+    assert json.loads((folder / "summary.json").read_text()) == summary
+    for side in ("before", "after"):
+        names = {"accuracy", "reasoning_tokens", "filler_share", "density", "reliance", "n"}
+        assert set(summary[side]) >= names
+        assert summary[side]["n"] == 16
+        low, high = summary[side]["accuracy_ci95"]
+        assert low <= summary[side]["accuracy"] <= high
+    assert summary["seconds"] > 0
+    page = (folder / "report.html").read_text()
+    assert page.count("<svg") >= 3
+    assert (tmp_path / "demo.old-1" / "mine.txt").read_text() == "keep me"
+    assert any("demo.old-1" in line for line in said)
