@@ -33,12 +33,12 @@ SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)
 BASE = MaskConfig()
 GRID: dict[str, MaskConfig] = {
     "default": BASE,
-    "paper's 200 steps, lr 0.1": replace(BASE, steps=200, learning_rate=0.1, tolerance=0),
     "30 steps, lr 0.3": replace(BASE, steps=30, learning_rate=0.3),
     "scope answer": replace(BASE, scope="answer"),
     "parametrisation free": replace(BASE, parametrisation="free"),
     "start -2": replace(BASE, start=-2.0),
-    **{f"sparsity {s}": replace(BASE, sparsity=s) for s in (0.0025, 0.025, 0.05, 0.2, 0.4)},
+    **{f"sparsity {s}": replace(BASE, sparsity=s) for s in (0.0025, 0.025, 0.05, 0.1, 0.4)},
+    "paper's 200 steps, lr 0.1": replace(BASE, steps=200, learning_rate=0.1, tolerance=0),
 }
 
 

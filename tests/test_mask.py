@@ -56,11 +56,11 @@ def planted_model():
         for linear in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.mlp.down_proj, model.lm_head):
             linear.weight.zero_()
         # The dims of lowest rotary frequency hardly turn: cue (id 5) queries there what token 9 answers.
-        layer.self_attn.q_proj.weight[31, 5] = 8.0
-        layer.self_attn.k_proj.weight[31, 9] = 8.0
+        layer.self_attn.q_proj.weight[31, 5] = 0.9
+        layer.self_attn.k_proj.weight[31, 9] = 0.9
         layer.self_attn.v_proj.weight.copy_(eye)
         layer.self_attn.o_proj.weight.copy_(4 * eye)
-        model.lm_head.weight[20, 9] = 8.0
+        model.lm_head.weight[20, 9] = 1.0
     ids = (3, 4, 11, 12, 9, 13, 14, 15, 5, 20)
     trace = Trace(ids, tuple(f" {i}" for i in ids), 2, 8, 9)
     return model, trace, 2

@@ -40,7 +40,7 @@ class MaskConfig:
     start: Annotated[float, Field(lt=0, ge=-20)] = -0.4
     steps: Annotated[int, Field(ge=1)] = 15
     learning_rate: Annotated[float, Field(gt=0)] = 0.5
-    sparsity: Annotated[float, Field(ge=0)] = 0.1
+    sparsity: Annotated[float, Field(ge=0)] = 0.2
     tolerance: Annotated[float, Field(ge=0)] = 1e-3
     max_tokens: Annotated[int, Field(ge=1)] = 2048
 
