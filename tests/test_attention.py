@@ -97,19 +97,27 @@ def test_padding_and_batch_order_change_nothing(random_model):
     torch.testing.assert_close(turned[[1, 2, 0]], together, rtol=1e-4, atol=1e-5)
 
 
-def test_later_tokens_never_affect_earlier_rows(random_model):
-    """A cue of another text changes no hidden row before it, so the score of an answer token ignores the next ones."""
-    trace = make_trace(9, answer=3)
-    shorter = make_trace(9, answer=3)
-    ids = (*shorter.ids[:-1], 3 + (shorter.ids[-1] + 1) % 60)
-    other = type(trace)(ids, trace.texts, trace.prompt_end, trace.reasoning_end, trace.cue_end)
-    scores = []
-    for t in (trace, other):
-        cut = type(t)(t.ids[:-1], t.texts[:-1], t.prompt_end, t.reasoning_end, t.cue_end)
-        batch = TraceBatch.of([cut], torch.device("cpu"))
-        with frozen(random_model), torch.no_grad():
-            scores.append(AnswerScorer(random_model, batch, "all")(columns(batch, [-torch.ones(len(t.reasoning))])))
-    assert torch.equal(scores[0], scores[1])
+@pytest.mark.parametrize("cached", [False, True])
+def test_later_tokens_never_affect_earlier_rows(random_model, cached):
+    """Two texts that differ from position 14 on have the same logits before it, under a bias, cached or not."""
+    from transformers import DynamicCache
+
+    first = torch.tensor([make_trace(9).ids])  # (1, 21)
+    second = first.clone()
+    second[0, 14:] = 3 + (second[0, 14:] + 1) % 60
+    torch.manual_seed(0)
+    bias = -2 * torch.rand(1, 1, 21, 21)
+    logits = []
+    for ids in (first, second):
+        with torch.no_grad():
+            if cached:
+                cache = DynamicCache()
+                random_model(input_ids=ids[:, :6], past_key_values=cache, position_bias=bias[..., :6, :6])
+                options = {"past_key_values": cache, "position_bias": bias[..., 6:, :]}
+                logits.append(random_model(input_ids=ids[:, 6:], **options).logits[:, :8])
+            else:
+                logits.append(random_model(input_ids=ids, position_bias=bias).logits[:, :14])
+    torch.testing.assert_close(logits[0], logits[1], rtol=1e-5, atol=1e-5)
 
 
 def test_bias_spares_self_attention_and_rows_out_of_scope():

@@ -60,6 +60,10 @@ def test_explain_a_question_of_ones_own(tmp_path):
     assert json.loads(out.read_text())["scope"] == "answer"
     assert main([*EXPLAIN_TINY, "--question", STORY, "--json", str(out)]) == 0
     assert json.loads(out.read_text())["answer"] == " 15 30"
+    assert main([*EXPLAIN_TINY, "--question", STORY, "--answer", "16 31", "--json", str(out)]) == 0
+    other = json.loads(out.read_text())
+    assert other["answer"] == " 16 31"
+    assert other["answer_logprob"]["open"] < -1  # the model would not have said it
 
 
 def test_explain_forces_the_cue_where_the_model_does_not_come_to_an_answer(tmp_path):
@@ -134,6 +138,8 @@ def test_a_jsonl_file_is_a_task(tmp_path):
         (["evaluate", "--model", "tiny", "--task", "chains", "--json", "rows.jsonl"], "rows.jsonl"),
         (["train", "no-such-recipe"], "no-such-recipe"),
         (["train", "tiny-chains", "--grpo.max_stepz", "3"], "max_stepz"),
+        (["train", "--grpo.max_steps", "abc", "tiny-chains", "--output-dir", "{tmp}/d"], "grpo"),
+        (["train", "tiny-chains", "--lora.r", "abc", "--output-dir", "{tmp}/e"], "lora"),
         (["train", "tiny-chains", "--task_options.shots", "3", "--output-dir", "{tmp}/a"], "shots"),
         (["train", "tiny-chains", "--resume", "--output-dir", "{tmp}/b"], "nothing to resume"),
         (["train", "tiny-chains", "--grpo.num_generations", "7", "--output-dir", "{tmp}/c"], "num_generations"),
@@ -141,6 +147,20 @@ def test_a_jsonl_file_is_a_task(tmp_path):
 )
 def test_what_the_user_got_wrong_is_one_line(capsys, arguments, said, tmp_path):
     assert said in failing(capsys, [a.replace("{tmp}", str(tmp_path)) for a in arguments])
+
+
+def test_a_question_for_mmlu_holds_its_own_choices(tmp_path):
+    out = tmp_path / "e.json"
+    own = [
+        "--question",
+        "Which is a noble gas? A. Iron B. Neon",
+        "--reasoning",
+        "Neon is a noble gas.",
+        "--answer",
+        "B",
+    ]
+    assert main(["explain", "--model", "tiny", "--device", "cpu", "--task", "mmlu", *own, "--json", str(out)]) == 0
+    assert json.loads(out.read_text())["answer"] == "B"
 
 
 def test_broken_jsonl_names_file_and_line(tmp_path, capsys):

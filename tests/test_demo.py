@@ -18,7 +18,7 @@ def short(monkeypatch):
 def test_demo_writes_summary_and_report(tmp_path, short):
     folder = tmp_path / "demo"
     folder.mkdir()
-    (folder / "mine.txt").write_text("keep me")
+    (folder / "recipe.yaml").write_text("keep me")
     said = []
     summary = demo.run_demo(str(folder), seed=1, say=said.append)
     assert json.loads((folder / "summary.json").read_text()) == summary
@@ -31,5 +31,12 @@ def test_demo_writes_summary_and_report(tmp_path, short):
     assert summary["seconds"] > 0
     page = (folder / "report.html").read_text()
     assert page.count("<svg") >= 3
-    assert (tmp_path / "demo.old-1" / "mine.txt").read_text() == "keep me"
+    assert (tmp_path / "demo.old-1" / "recipe.yaml").read_text() == "keep me"
     assert any("demo.old-1" in line for line in said)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds something else"):
+        demo.run_demo(str(tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]

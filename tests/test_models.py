@@ -97,6 +97,15 @@ def test_files_and_empty_folders(tmp_path):
         load_model(str(tmp_path), device="cpu")
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_files_cut_short(tmp_path, file):
+    shutil.copytree(TINY, tmp_path / "m")
+    whole = (tmp_path / "m" / file).read_bytes()
+    (tmp_path / "m" / file).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="cannot load model"):
+        load_model(str(tmp_path / "m"), device="cpu")
+
+
 @pytest.mark.parametrize("option", [{"dtype": "float99"}, {"device": "abacus"}])
 def test_unknown_dtype_and_device(option):
     with pytest.raises(ModelError, match=next(iter(option.values()))):

@@ -61,6 +61,11 @@ def test_unknown_recipe_lists_the_known():
         find_recipe("nope")
 
 
+def test_a_mistyped_path_never_runs_a_bundled_recipe():
+    with pytest.raises(RecipeError, match=r"no recipe 'my/tiny-chains\.yaml'"):
+        find_recipe("my/tiny-chains.yaml")
+
+
 @pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", "", "\tmodel: x"])
 def test_files_that_are_no_recipe(tmp_path, text):
     path = tmp_path / "bad.yaml"

@@ -124,7 +124,16 @@ def test_weights_that_would_let_wrong_beat_correct_are_refused():
         ("So the final answer is 30!", "30", True),
         ("30 30 30", "30", True),
         ("The correct option is B.", "B", True),
+        ("The answer is 18.", "$18", True),
+        ("The answer is 1000.", "1,000", True),
+        ("The answer is 18.0 dollars", "18", True),
+        ("So the answer is \\boxed{18}.", "18", True),
+        ("<think>\n18\n</think>", "18", True),
+        ("The answer is B.", "b", True),
+        (" 15. 30.", " 15 30", True),
         ("15 * 2 = 30.", "30", False),
+        ("15 - 2 gives 13", "13", False),
+        ("Half of them are red, which leaves ten more.", "13", False),
         ("= 30", "30", False),
         ("130", "30", False),
         ("30.5", "30", False),
@@ -160,7 +169,7 @@ def test_as_trl_calls_it(tiny):
         trainer_state=None,
     )
     assert len(values) == len(CASES)
-    assert logged["saliency/computed"] == [4]  # all that parse and hold reasoning, wrong ones too
+    assert logged["saliency/computed"] == [4.0]  # all that parse and hold reasoning, wrong ones too
     assert len(logged["saliency/reliance"]) == 4
     assert len(logged["saliency/reward"]) == 4  # the correct ones
     assert [len(column) for column in table.values()] == [len(CASES)] * 3

@@ -41,7 +41,8 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]
             if shown:
                 self.bar.set_postfix(shown)
 
-    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def close(self) -> None:
+        """Leave the terminal to what comes next."""
         if self.bar is not None:
             self.bar.close()
 

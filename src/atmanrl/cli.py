@@ -5,6 +5,7 @@ Exit status: 0 done; 2 for what the user can mend, one line on stderr; 1 for our
 
 import argparse
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -29,9 +30,12 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
-    args, rest = _parser().parse_known_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    dotted, plain = _split(words)
+    args, rest = _parser().parse_known_args(plain)
+    args.words = words
     try:
-        args.overrides = _overrides(rest)
+        args.overrides = _overrides([*dotted, *rest])
         _quieten()
         return int(args.run(args) or 0)
     except KeyboardInterrupt:
@@ -122,6 +126,22 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
     return value
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Dotted overrides with their values, wherever they stand, and the other words."""
+    dotted, plain = [], []
+    pending = list(words)
+    while pending:
+        word = pending.pop(0)
+        key, equals, _ = word.partition("=")
+        if word.startswith("--") and "." in key:
+            dotted.append(word)
+            if not equals and pending:
+                dotted.append(pending.pop(0))
+        else:
+            plain.append(word)
+    return dotted, plain
 
 
 def _overrides(rest: list[str]) -> dict[str, Any]:
@@ -215,6 +235,7 @@ def _explain(args: argparse.Namespace) -> None:
         name=args.model,
         reasoning_from=args.reasoning_from,
         reasoning=args.reasoning,
+        answer=args.answer,
         mask=mask,
         max_new_tokens=args.max_new_tokens,
     ).to_json()
@@ -261,7 +282,8 @@ def _train(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe, overrides)
     trained = train(recipe, resume=args.resume)
     if trained is None:
-        print(f"saved; go on with: atmanrl train {args.recipe} --output-dir {recipe.output_dir} --resume")
+        again = args.words if args.resume else [*args.words, "--resume"]
+        print(f"saved; go on with: atmanrl {shlex.join(again)}")
         return 130
     print(f"trained model: {trained}")
     return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .callbacks import read_metrics
+from .checkpoints import CheckpointError, has_run
 from .evaluation import Decoding, Evaluation, evaluate
 from .explanation import Explanation
 from .files import write_json
@@ -43,10 +44,17 @@ def run_demo(
     """
     started = time.perf_counter()
     folder = Path(output_dir)
-    if folder.exists():
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"output folder '{folder}' is a file: choose another --output-dir")
+    if has_run(folder):
         aside = _move_aside(folder)
         say(f"moved the run in {folder} to {aside}")
-    recipe = load_recipe("tiny-chains", {"output_dir": str(folder), "seed": seed, "device": device, "dtype": dtype})
+    elif folder.exists() and any(folder.iterdir()):
+        raise CheckpointError(f"'{folder}' holds something else than a run: choose another --output-dir")
+    quiet = {"grpo.logging_steps": 1, "grpo.log_completions": False}
+    recipe = load_recipe(
+        "tiny-chains", {**quiet, "output_dir": str(folder), "seed": seed, "device": device, "dtype": dtype}
+    )
     task = Chains()
     examples = task.examples("test", QUESTIONS)
     decoding = Decoding(temperature=1.0, max_new_tokens=int(recipe.grpo["max_completion_length"]))
@@ -93,9 +101,9 @@ def run_demo(
 def _summary(result: Evaluation) -> dict[str, Any]:
     data: dict[str, Any] = {"n": result.n}
     for name in SHOWN:
-        metric = result.metrics[name]
-        data[name] = metric.value
-        data[f"{name}_ci95"] = list(metric.ci95) if metric.ci95 else None
+        metric = result.metrics.get(name)
+        data[name] = metric.value if metric else None
+        data[f"{name}_ci95"] = list(metric.ci95) if metric and metric.ci95 else None
     return data
 
 
@@ -132,7 +140,7 @@ def _traced(task: Chains, example: Example, result: Evaluation, index: int) -> d
 
 def _move_aside(folder: Path) -> Path:
     for number in range(1, 1000):
-        aside = folder.with_name(f"{folder.name}.old-{number}")
+        aside = folder.resolve().with_name(f"{folder.resolve().name}.old-{number}")
         if not aside.exists():
             folder.rename(aside)
             return aside

@@ -1,6 +1,6 @@
 """explain: one question, its reasoning, and what the answer rests on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Literal
 
@@ -62,6 +62,7 @@ def explain(
     name: str = "",
     reasoning_from: ReasoningFrom = "model",
     reasoning: str | None = None,
+    answer: str | None = None,
     mask: MaskConfig | None = None,
     max_new_tokens: int = 256,
 ) -> Explanation:
@@ -72,6 +73,7 @@ def explain(
             reason greedily, and where it does not come to an answer in the asked form, forces the task's cue after
             what it wrote and lets it answer.
         reasoning: reasoning to use instead of either; with an empty `example.answer` the model answers after it.
+        answer: the answer to explain, instead of the model's own after its own reasoning.
 
     Raises:
         ExplainError: there is no worked solution, or the model wrote no reasoning or no answer.
@@ -83,11 +85,14 @@ def explain(
         reasoning = example.reasoning if reasoning is None else reasoning
         if reasoning is None:
             raise ExplainError("this example has no worked solution: use --reasoning-from model or give --reasoning")
-        answer = task.answer_text(example) if example.answer else None
-        if answer is None:
+        if example.answer:
+            target = task.answer_text(example)
+        else:
             before = Trace.from_text(tokenizer, prompt, reasoning, task.cue, "?")
-            answer = _answer_after(model, tokenizer, task, list(before.ids[: before.cue_end]))
-        trace = Trace.from_text(tokenizer, prompt, reasoning, task.cue, answer)
+            target = _answer_after(model, tokenizer, task, list(before.ids[: before.cue_end]))
+        trace = Trace.from_text(tokenizer, prompt, reasoning, task.cue, target)
+    if answer is not None:
+        trace = _with_answer(tokenizer, trace, task.answer_text(Example(example.question, answer)))
     answer = trace.text(trace.answer)
     return Explanation(
         model=name,
@@ -97,6 +102,13 @@ def explain(
         saliency=learn_mask(model, trace, mask),
         correct=task.check(answer, example.answer) if example.answer else None,
     )
+
+
+def _with_answer(tokenizer: Any, trace: Trace, answer: str) -> Trace:
+    """The trace with another answer after its cue."""
+    ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    texts = (*trace.texts[: trace.cue_end], *token_texts(tokenizer, ids))
+    return replace(trace, ids=(*trace.ids[: trace.cue_end], *ids), texts=texts)
 
 
 def _generated_trace(model: Any, tokenizer: Any, task: Task, prompt: list[int], max_new_tokens: int) -> Trace:

@@ -29,6 +29,9 @@ def generate(
 
     Returns:
         Ids of the completions in the prompts' order, cut before the first token that ends one.
+
+    Raises:
+        ValueError: the model's logits hold NaN.
     """
     stops = end_ids(model, tokenizer)
     device = next(model.parameters()).device
@@ -49,17 +52,27 @@ def generate(
             for row, i in enumerate(members):
                 ids[row, longest - len(prompts[i]) :] = torch.tensor(list(prompts[i]))
                 present[row, longest - len(prompts[i]) :] = 1
-            out = model.generate(
-                input_ids=ids.to(device),
-                attention_mask=present.to(device),
-                max_new_tokens=max_new_tokens,
-                pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=sorted(stops),
-                **sampling,
-            )  # (B, L + new)
+            try:
+                out = model.generate(
+                    input_ids=ids.to(device),
+                    attention_mask=present.to(device),
+                    max_new_tokens=max_new_tokens,
+                    pad_token_id=tokenizer.pad_token_id,
+                    eos_token_id=sorted(stops),
+                    **sampling,
+                )  # (B, L + new)
+            except RuntimeError as error:
+                raise sampling_error(error) from error
             for row, i in enumerate(members):
                 completions[i] = before_end(out[row, longest:].tolist(), stops)
     return completions
+
+
+def sampling_error(error: RuntimeError) -> Exception:
+    """What sampling from logits that hold NaN means to the user; any other error as it is."""
+    if "probability tensor contains" in str(error):
+        return ValueError("the model's logits hold NaN or infinity: its weights are broken; try --dtype float32")
+    return error
 
 
 def end_ids(model: Any, tokenizer: Any) -> set[int]:

@@ -58,7 +58,7 @@ def load_model(
         model = model.to(device).eval()
     except ModelError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, NotImplementedError) as error:
+    except Exception as error:  # weights and tokenizer files are read by libraries that raise bare exceptions
         raise ModelError(f"cannot load model '{name}': {_first_line(error)}") from error
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(f"model '{name}' has a tokenizer without offsets: it needs a fast one (tokenizer.json)")

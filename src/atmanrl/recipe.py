@@ -21,10 +21,11 @@ def find_recipe(name: str) -> Path:
     """The file of a recipe: a path, or the name of a bundled one (`tiny-chains`, `recipes/tiny-chains.yaml`)."""
     if Path(name).is_file():
         return Path(name)
-    for folder in _FOLDERS:
-        bundled = folder / f"{Path(name).name.removesuffix('.yaml')}.yaml"
-        if bundled.is_file():
-            return bundled
+    if Path(name).parent in (Path(), Path("recipes")):
+        for folder in _FOLDERS:
+            bundled = folder / f"{Path(name).name.removesuffix('.yaml')}.yaml"
+            if bundled.is_file():
+                return bundled
     known = sorted(path.stem for folder in _FOLDERS for path in folder.glob("*.yaml"))
     raise RecipeError(f"no recipe '{name}': give a YAML file or one of {', '.join(known)}")
 

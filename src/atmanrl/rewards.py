@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
+from accelerate import PartialState
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import nn
@@ -12,6 +13,7 @@ from .generation import before_end, end_ids
 from .mask import MaskConfig, learn_mask
 from .saliency import Saliency
 from .tasks import Parsed, Task
+from .tasks.parsing import same_number
 from .text import STOP_WORDS
 from .trace import Prompt, Trace, TraceError, completion_text, prompt_ids
 
@@ -70,15 +72,27 @@ def saliency_reward(reliance: float, density: float, margin: float) -> float:
     return -(1.0 - max(reliance, 0.0) / margin)
 
 
+_MARKUP = re.compile(r"</?\w+>|<\|[^|]*\|>|\\[a-zA-Z]+")
+_PIECE = re.compile(r"\d[\d,]*(?:\.\d+)?|[^\W\d_]+|(?<=[\d\s)])[-+*/=×÷^](?=[\d\s($])|^=")
+
+
 def only_states(reasoning: str, answer: str) -> bool:
     """Whether the reasoning does no more than state the answer.
 
-    True when nothing is left of it without the answer itself, stop words, words that announce an answer, and
-    punctuation. Empty reasoning states nothing and counts too. Operators such as `+` and `=` are not punctuation.
+    True when nothing is left of it without the answer's own numbers (by value: `1,000` is `1000.0`) and words, one word
+    after such a number (its unit), stop words, words that announce an answer, markup and punctuation. Empty reasoning
+    states nothing and counts too. Operators such as `+` and `=` are not punctuation.
     """
-    rest = re.sub(rf"(?<![\w.]){re.escape(answer.strip())}(?!\w|\.\d)", " ", reasoning)
-    words = re.findall(r"[^\W\d_]+|\d+|[-+*/=<>^%×÷]", rest)
-    return all(word.lower() in STOP_WORDS or word.lower() in _ANNOUNCING for word in words)
+    stated = [piece.casefold() for piece in _PIECE.findall(_MARKUP.sub(" ", answer))]
+    after_number = False
+    for piece in _PIECE.findall(_MARKUP.sub(" ", reasoning)):
+        word = piece.casefold()
+        known = any(same_number(word, other) for other in stated) if word[0].isdigit() else word in stated
+        is_unit = after_number and word.isalpha()
+        if not (known or is_unit or word in STOP_WORDS or word in _ANNOUNCING):
+            return False
+        after_number = known and word[0].isdigit()
+    return True
 
 
 @dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
@@ -114,13 +128,25 @@ def outcome_reward(task: Task) -> Callable[..., list[float]]:
     answers `["4", "4"]` get `[1.0, -1.0]`.
     """
 
-    def outcome(completions: Sequence[Any], answer: Sequence[str], **_: Any) -> list[float]:
+    def outcome(
+        completions: Sequence[Any],
+        answer: Sequence[str],
+        log_metric: Callable[[str, float], None] | None = None,
+        **_: Any,
+    ) -> list[float]:
+        if log_metric:
+            log_metric("outcome/computed", _over_processes(len(completions)))
         return [
             CORRECT if is_correct(task, text_of(completion), truth) else WRONG
             for completion, truth in zip(completions, answer, strict=True)
         ]
 
     return outcome
+
+
+def _over_processes(count: int) -> float:
+    """A count as TRL must be told it: TRL logs the mean over processes, and the sum is meant."""
+    return float(count * PartialState().num_processes)
 
 
 def score_completions(
@@ -194,9 +220,10 @@ class SaliencyReward:
         reward.bind(trainer)
 
     Masks are learned on the live policy at each call. The trainer is held, not its model, since FSDP rebinds that.
-    Logs `saliency/reliance`, `saliency/density`, `saliency/reward` (means over the completions that parse and hold
-    reasoning; the reward over correct ones) and `saliency/computed` (their number), and shows reliance, density and
-    the salient words of each completion in TRL's table of completions.
+    Logs `saliency/reliance`, `saliency/density` and `saliency/reasoning_tokens` (means over the completions that parse
+    and hold reasoning), `saliency/computed` (how many these are in a generation batch, over all processes) and
+    `saliency/reward` (mean over the correct ones); shows reliance, density and the salient words of each completion in
+    TRL's table of completions.
 
     Args:
         task: parses completions and checks answers; the dataset needs a column `answer`.
@@ -247,7 +274,7 @@ class SaliencyReward:
 
 def _log_metrics(scored: list[Scored], log_metric: Callable[[str, float], None]) -> None:
     computed = [s for s in scored if s.saliency is not None]
-    log_metric("saliency/computed", float(len(computed)))
+    log_metric("saliency/computed", _over_processes(len(computed)))
     for s in computed:
         assert s.saliency is not None
         log_metric("saliency/reliance", s.saliency.reliance)

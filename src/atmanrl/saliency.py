@@ -10,7 +10,7 @@ from .text import KINDS, sentence_spans, token_kind
 
 Scope = Literal["all", "answer"]
 
-SALIENT_GATE = 0.5
+SALIENT_GATE = 0.1
 """A token is salient when its gate is over this; chosen on `chains` before any training (docs/method.md)."""
 
 

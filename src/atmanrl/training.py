@@ -12,12 +12,13 @@ from datasets import Dataset
 from peft import LoraConfig
 from pydantic import ConfigDict, Field, TypeAdapter, field_validator
 from pydantic.dataclasses import dataclass
-from transformers import ProgressCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from .callbacks import MetricsFile, ProgressBar, StopAtSave, stop_on_interrupt
 from .checkpoints import RECIPE_FILE, CheckpointError, has_run, last_checkpoint, steps_per_generation_batch
 from .files import write_text
+from .generation import sampling_error
 from .mask import MaskConfig
 from .models import load_model
 from .rewards import RewardConfig, SaliencyReward, outcome_reward
@@ -99,6 +100,11 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         train_dataset: columns `prompt` and `answer`; by default the task's training split.
         processing_class: the tokenizer; comes with the model where that is a name.
         further arguments: as `GRPOTrainer`'s.
+
+    With `args` of your own, state `scale_rewards`: docs/method.md says what it does to the saliency.
+
+    Raises:
+        ValueError: a model without its tokenizer.
     """
 
     def __init__(
@@ -117,7 +123,9 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             processing_class = processing_class or loaded
         task = load_task(task) if isinstance(task, str) else task
         reward = reward or RewardConfig()
-        args = args or GRPOConfig(**GRPO_DEFAULTS)
+        if processing_class is None:
+            raise ValueError("give processing_class, the tokenizer that came with the model: prompts are made with it")
+        args = args or _grpo("runs/atmanrl", {})
         args.reward_weights = [reward.outcome_weight, reward.saliency_weight]
         self.saliency_reward = SaliencyReward(task, mask, reward.margin)
         super().__init__(
@@ -147,13 +155,21 @@ def make_dataset(task: Task, examples: Sequence[Example], tokenizer: Any) -> Dat
 
 
 def grpo_config(config: TrainConfig) -> GRPOConfig:
-    """The recipe's `GRPOConfig`: our defaults, then the recipe's fields."""
-    fields = {**GRPO_DEFAULTS, **config.grpo}
-    on_cpu = config.device == "cpu" or (config.device is None and not torch.cuda.is_available())
-    fields.setdefault("use_cpu", on_cpu)
-    if fields["use_cpu"]:
-        fields.setdefault("bf16", False)
-    return GRPOConfig(output_dir=config.output_dir, seed=config.seed, **fields)
+    """The recipe's `GRPOConfig`: our defaults, then the recipe's fields.
+
+    Raises:
+        ValueError: a field has a value that TRL does not take.
+    """
+    return _grpo(config.output_dir, {**config.grpo, "seed": config.seed}, config.device)
+
+
+def _grpo(output_dir: str, fields: dict[str, Any], device: str | None = None) -> GRPOConfig:
+    on_cpu = device == "cpu" or (device is None and not torch.cuda.is_available())
+    hardware = {"use_cpu": True, "bf16": False} if on_cpu else {}
+    try:
+        return GRPOConfig(output_dir=output_dir, **{**GRPO_DEFAULTS, **hardware, **fields})
+    except (TypeError, RuntimeError, ImportError) as error:
+        raise ValueError(f"grpo: {error}") from error
 
 
 def train(config: TrainConfig, resume: bool = False, callbacks: Sequence[TrainerCallback] = ()) -> Path | None:
@@ -188,9 +204,7 @@ def train(config: TrainConfig, resume: bool = False, callbacks: Sequence[Trainer
     task = load_task(config.task, config.data, **config.task_options)
     examples = task.examples("train", config.train_examples)
     model, tokenizer = load_model(config.model, config.device, config.dtype)
-    if not resume:
-        write_text(folder / RECIPE_FILE, yaml.safe_dump(_plain(config), sort_keys=False))
-    stop = StopAtSave(every)
+    stop, bar = StopAtSave(every), ProgressBar()
     trainer = AtManGRPOTrainer(
         model,
         task,
@@ -199,20 +213,36 @@ def train(config: TrainConfig, resume: bool = False, callbacks: Sequence[Trainer
         config.reward,
         make_dataset(task, examples, tokenizer),
         tokenizer,
-        peft_config=LoraConfig(**config.lora) if config.lora is not None else None,
-        callbacks=[ProgressBar(), MetricsFile(folder / "metrics.jsonl"), stop, *callbacks],
+        peft_config=_lora(config.lora),
+        callbacks=[bar, MetricsFile(folder / "metrics.jsonl"), stop, *callbacks],
     )
-    trainer.remove_callback(ProgressCallback)
-    with stop_on_interrupt(stop):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.remove_callback(PrinterCallback)
+    if not resume and trainer.accelerator.is_main_process:
+        write_text(folder / RECIPE_FILE, yaml.safe_dump(_plain(config), sort_keys=False))
+    try:
+        with stop_on_interrupt(stop):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except RuntimeError as error:
+        raise sampling_error(error) from error
+    finally:
+        bar.close()
     if stop.asked and trainer.state.global_step < trainer.state.max_steps:
         return None
     return _save(trainer, folder / "model")
 
 
+def _lora(fields: dict[str, Any] | None) -> LoraConfig | None:
+    try:
+        return None if fields is None else LoraConfig(**fields)
+    except TypeError as error:
+        raise ValueError(f"lora: {error}") from error
+
+
 def _save(trainer: AtManGRPOTrainer, target: Path) -> Path:
     """Write the model beside its place, then rename, so that `model/` is whole or not there."""
     beside = target.with_name("model.partial")
+    if trainer.accelerator.is_main_process and beside.exists():
+        shutil.rmtree(beside)
     trainer.save_model(str(beside))
     if trainer.accelerator.is_main_process:
         if target.exists():
@@ -239,7 +269,12 @@ def _checkpoint(folder: Path, config: TrainConfig, every: int) -> Path | None:
         raise CheckpointError(f"nothing to resume in '{folder}': start it without --resume")
     recipe = _plain(config)
     if (folder / RECIPE_FILE).exists():
-        before = yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8")) or {}
+        try:
+            before = dict(yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8")))
+        except (yaml.YAMLError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"'{folder / RECIPE_FILE}' is not the recipe of a run: it cannot be resumed"
+            ) from error
         changed = sorted(key for key in recipe if recipe[key] != before.get(key) and key not in ("output_dir", "data"))
         if changed:
             raise CheckpointError(

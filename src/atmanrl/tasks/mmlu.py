@@ -69,9 +69,11 @@ class MMLU:
         return list(examples[:limit])
 
     def prompt(self, example: Example) -> list[dict[str, str]]:
-        choices = zip(LETTERS, example.fields["choices"], strict=True)
+        """The question, a line a choice, the instruction; a question without choices holds them in its own text."""
+        choices = zip(LETTERS, example.fields.get("choices", ()), strict=False)
         lines = "\n".join(f"{letter}. {choice}" for letter, choice in choices)
-        return [{"role": "user", "content": f"{example.question}\n\n{lines}\n\n{INSTRUCTION}"}]
+        parts = [example.question, lines, INSTRUCTION]
+        return [{"role": "user", "content": "\n\n".join(part for part in parts if part)}]
 
     def parse(self, completion: str) -> Parsed | None:
         """The first "The answer is (B)" or "answer: B", else the last box, if it holds a choice."""
