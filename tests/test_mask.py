@@ -53,8 +53,9 @@ def planted_model():
     layer = model.model.layers[0]
     with torch.no_grad():
         model.model.embed_tokens.weight.copy_(eye)
-        for linear in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.mlp.down_proj, model.lm_head):
+        for linear in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.mlp.down_proj):
             linear.weight.zero_()
+        model.lm_head.weight.mul_(0.03)  # next to nothing, but not nothing: every key leaves a trace in the logits
         # The dims of lowest rotary frequency hardly turn: cue (id 5) queries there what token 9 answers.
         layer.self_attn.q_proj.weight[31, 5] = 0.9
         layer.self_attn.k_proj.weight[31, 9] = 0.9
@@ -109,7 +110,7 @@ def test_a_finished_trace_keeps_its_gates(tiny):
     batched = learn_mask(model, [chain_trace(tokenizer), chain_trace(tokenizer, " Let me think about it." * 4)], config)
     assert alone.steps < 60
     assert batched[0].steps == alone.steps
-    assert batched[0].gates == pytest.approx(alone.gates, abs=2e-3)
+    assert batched[0].gates == pytest.approx(alone.gates, abs=0.02)
 
 
 def test_free_masks_can_amplify():

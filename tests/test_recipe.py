@@ -23,7 +23,7 @@ def test_bundled_recipes_make_a_grpo_config(name, tmp_path):
     on_cpu = {"device": "cpu", "output_dir": str(tmp_path), "grpo.bf16": False}
     args = grpo_config(load_recipe(name, on_cpu))
     assert args.save_steps % (args.steps_per_generation // args.gradient_accumulation_steps or 1) == 0
-    assert args.scale_rewards == "batch"
+    assert args.scale_rewards == "group"
 
 
 def test_overrides_reach_any_field(tmp_path):

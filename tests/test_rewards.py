@@ -214,5 +214,5 @@ def test_outcome_reward_reads_text_and_chat():
 
 
 def test_salient_text_marks_stretches():
-    saliency = Saliency((" a", " b", " c", " d"), (0.1, 0.9, 0.8, 0.2), 0, -1, 0, "all", 1, 0)
+    saliency = Saliency((" a", " b", " c", " d"), (0.05, 0.9, 0.8, 0.02), 0, -1, 0, "all", 1, 0)
     assert salient_text(saliency) == " a[[ b c]] d"

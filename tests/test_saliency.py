@@ -18,8 +18,15 @@ SAMPLE = make([" 1", "4", " +", " 4", " =", " 1", "8", ".", " Nice", " coins", "
 
 def test_reliance_density_and_salient():
     assert SAMPLE.reliance == pytest.approx(2.5)
-    assert [t for t, s in zip(SAMPLE.tokens, SAMPLE.salient, strict=True) if s] == [" 1", "8", " coins"]
-    assert SAMPLE.density == pytest.approx(3 / 11)
+    assert [t for t, s in zip(SAMPLE.tokens, SAMPLE.salient, strict=True) if s] == [
+        "4",
+        " 4",
+        " =",
+        " 1",
+        "8",
+        " coins",
+    ]
+    assert SAMPLE.density == pytest.approx(6 / 11)
     assert make(["a"], [SALIENT_GATE]).density == 0
 
 

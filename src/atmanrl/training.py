@@ -25,10 +25,10 @@ from .rewards import RewardConfig, SaliencyReward, outcome_reward
 from .tasks import Example, Task, load_task
 from .trace import render_prompt
 
-# How group rewards become advantages, stated because TRL's defaults would blow tiny saliency differences up: in a group
-# that is all correct, scaling to unit variance by group turns noise in the saliency into full-size advantages.
+# Stated, since TRL's defaults may change and much hangs on it: scaled by group, the groups that are all correct, where
+# rewards differ by saliency alone, get their say (docs/log.md has the runs without).
 GRPO_DEFAULTS: dict[str, Any] = {
-    "scale_rewards": "batch",
+    "scale_rewards": "group",
     "multi_objective_aggregation": "sum_then_normalize",
     "report_to": "tensorboard",
     "save_total_limit": 2,
@@ -81,10 +81,12 @@ class TrainConfig:
 
 
 def _known(values: dict[str, Any], config: Any) -> dict[str, Any]:
-    known = {field.name for field in dataclasses.fields(config)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ValueError(f"{config.__name__} has no field '{unknown[0]}'")
+    fields = {field.name: field for field in dataclasses.fields(config)}
+    for key, value in values.items():
+        if key not in fields:
+            raise ValueError(f"{config.__name__} has no field '{key}'")
+        if isinstance(fields[key].default, int | float) and isinstance(value, str):
+            raise ValueError(f"'{key}' must be a number, not '{value}'")
     return values
 
 
