@@ -39,10 +39,9 @@ def test_a_planted_decisive_token_ranks_first():
     model, trace, planted = planted_model()
     for scope in ("all", "answer"):
         saliency = learn_mask(model, trace, MaskConfig(scope=scope, steps=20))
-        assert max(range(len(saliency.gates)), key=saliency.gates.__getitem__) == planted
+        others = [gate for i, gate in enumerate(saliency.gates) if i != planted]
+        assert saliency.gates[planted] > 1.5 * max(others)
         assert saliency.reliance > 1
-        assert saliency.salient[planted]
-        assert sum(saliency.salient) == 1
 
 
 def planted_model():

@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +102,7 @@ def _load_gguf(folder: str, file: str, options: dict[str, Any]) -> tuple[PreTrai
     options = {key: value for key, value in options.items() if key != "use_safetensors"}
     if options["dtype"] == "auto":
         options["dtype"] = torch.float32
-    with _Quiet():
+    with _quiet():
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
         loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, **options)
     # A model read from GGUF refuses save_pretrained: copy its weights into a fresh one of the same config.
@@ -140,16 +143,16 @@ def _first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-class _Quiet:
-    """transformers' warnings and progress bars off while a GGUF file is converted."""
-
-    def __enter__(self) -> None:
-        self.level = transformers_logging.get_verbosity()
-        self.bars = transformers_logging.is_progress_bar_enabled()
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        transformers_logging.set_verbosity(self.level)
-        if self.bars:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings and progress bars of transformers while a GGUF file is converted; one bar goes to stderr unasked."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with redirect_stderr(StringIO()):
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
             transformers_logging.enable_progress_bar()
