@@ -43,7 +43,7 @@ def tiny(seed: int) -> dict[str, Any]:
     metrics = {k: sampled.metrics[k] for k in ("accuracy", "filler_share", "reasoning_tokens", "density", "reliance")}
     metrics["accuracy_without_reasoning"] = mean_with_interval(without, seed)
     figures = {k: {"value": m.value, "ci95": m.ci95, "n": m.n} for k, m in metrics.items()}
-    return {"parameters": model.num_parameters(), **figures, **chains_scores(saliencies, needed)}
+    return {"parameters": model.num_parameters(), **figures, "masks": chains_scores(saliencies, needed)}
 
 
 def explain_gsm8k(seed: int, count: int = 50, split: str = "test") -> dict[str, Any]:

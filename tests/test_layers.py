@@ -9,8 +9,8 @@ import atmanrl
 
 PACKAGE = Path(atmanrl.__file__).parent
 ORDER = [
-    "text", "trace", "saliency", "files", "attention", "models", "mask", "generation", "tasks", "rewards",
-    "evaluation", "explanation", "checkpoints", "callbacks", "training", "recipe", "report", "demo", "cli",
+    "text", "trace", "saliency", "files", "report", "attention", "models", "mask", "generation", "tasks", "rewards",
+    "evaluation", "explanation", "checkpoints", "callbacks", "training", "recipe", "demo", "cli",
 ]  # fmt: skip
 
 

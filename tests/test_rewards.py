@@ -183,7 +183,10 @@ def test_policy_grad_and_mode_are_untouched(tiny):
         parameter.requires_grad_(True)
         parameter.grad = torch.ones_like(parameter)
     bound((model, tokenizer))(
-        prompts=[PROMPT], completion_ids=[tokenizer(CASES["load-bearing"])["input_ids"]], answer=["15 30"]
+        prompts=[PROMPT],
+        completions=["x"],
+        completion_ids=[tokenizer(CASES["load-bearing"])["input_ids"]],
+        answer=["15 30"],
     )
     assert model.training
     assert all(p.requires_grad and torch.equal(p.grad, torch.ones_like(p)) for p in model.parameters())
@@ -197,13 +200,16 @@ def test_errors_raise_and_never_become_zero(tiny):
         broken.lm_head.weight.fill_(float("nan"))
     with pytest.raises(RewardError, match="NaN"):
         bound((broken, tiny[1]))(
-            prompts=[PROMPT], completion_ids=[tiny[1](CASES["load-bearing"])["input_ids"]], answer=["15 30"]
+            prompts=[PROMPT],
+            completions=["x"],
+            completion_ids=[tiny[1](CASES["load-bearing"])["input_ids"]],
+            answer=["15 30"],
         )
 
 
 def test_unbound_reward_says_so():
     with pytest.raises(RewardError, match="bind"):
-        SaliencyReward(Chains())(prompts=[PROMPT], completion_ids=[[3]], answer=["15 30"])
+        SaliencyReward(Chains())(prompts=[PROMPT], completions=["x"], completion_ids=[[3]], answer=["15 30"])
 
 
 def test_outcome_reward_reads_text_and_chat():

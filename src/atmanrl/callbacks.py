@@ -1,8 +1,8 @@
-"""What a training run shows and keeps: a progress bar, metrics as JSON Lines, a clean stop on Ctrl-C."""
+"""What a training run shows and keeps: a progress bar, metrics, sample completions, a clean stop on Ctrl-C."""
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from .files import write_text
+from .report.terminal import print_samples
 
 SHOWN = {
     "reward": "reward",
@@ -54,14 +55,52 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
         self.path = path
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.is_world_process_zero and self.path.exists():
-            kept = [row for row in read_metrics(self.path) if row["step"] <= state.global_step]
-            write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        if state.is_world_process_zero:
+            _forget_after(self.path, state.global_step)
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any) -> None:
         if state.is_world_process_zero and logs:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+            _append(self.path, [{"step": state.global_step, **logs}])
+
+
+class Samples(TrainerCallback):  # type: ignore[misc]
+    """At every log, keeps a few completions of the last batch with their saliency, and shows some as a table.
+
+    Args:
+        latest: gives the last batch's completions as plain data.
+        path: JSON Lines that they are appended to.
+        shown: how many are shown in the terminal.
+    """
+
+    KEPT = 4
+
+    def __init__(self, latest: Callable[[], list[dict[str, Any]]], path: Path, shown: int) -> None:
+        self.latest, self.path, self.shown = latest, path, shown
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero:
+            _forget_after(self.path, state.global_step)
+
+    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any) -> None:
+        batch = self.latest()
+        if not state.is_world_process_zero or "loss" not in (logs or {}) or not batch:
+            return
+        _append(self.path, [{"step": state.global_step, **sample} for sample in batch[: self.KEPT]])
+        if self.shown:
+            with tqdm.external_write_mode():
+                print_samples(state.global_step, batch[: self.shown])
+
+
+def _append(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Drop the rows that a resumed run will write again."""
+    if path.exists():
+        kept = [row for row in read_metrics(path) if row["step"] <= step]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

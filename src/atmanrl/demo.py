@@ -51,9 +51,9 @@ def run_demo(
         say(f"moved the run in {folder} to {aside}")
     elif folder.exists() and any(folder.iterdir()):
         raise CheckpointError(f"'{folder}' holds something else than a run: choose another --output-dir")
-    quiet = {"grpo.logging_steps": 1, "grpo.log_completions": False}
     recipe = load_recipe(
-        "tiny-chains", {**quiet, "output_dir": str(folder), "seed": seed, "device": device, "dtype": dtype}
+        "tiny-chains",
+        {"grpo.logging_steps": 1, "output_dir": str(folder), "seed": seed, "device": device, "dtype": dtype},
     )
     task = Chains()
     examples = task.examples("test", QUESTIONS)
@@ -66,7 +66,7 @@ def run_demo(
 
     before = measure("tiny")
     say(f"training for {recipe.grpo['max_steps']} steps on correctness and saliency ...")
-    trained = train(recipe)
+    trained = train(recipe, show_samples=0)
     if trained is None:
         raise KeyboardInterrupt
     after = measure(str(trained))

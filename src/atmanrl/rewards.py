@@ -222,8 +222,8 @@ class SaliencyReward:
     Masks are learned on the live policy at each call. The trainer is held, not its model, since FSDP rebinds that.
     Logs `saliency/reliance`, `saliency/density` and `saliency/reasoning_tokens` (means over the completions that parse
     and hold reasoning), `saliency/computed` (how many these are in a generation batch, over all processes) and
-    `saliency/reward` (mean over the correct ones); shows reliance, density and the salient words of each completion in
-    TRL's table of completions.
+    `saliency/reward` (mean over the correct ones); adds reliance, density and the salient words of each completion to
+    TRL's table of completions; keeps the last batch as plain data in `latest`.
 
     Args:
         task: parses completions and checks answers; the dataset needs a column `answer`.
@@ -234,6 +234,7 @@ class SaliencyReward:
     def __init__(self, task: Task, mask: MaskConfig | None = None, margin: float | None = None):
         self.__name__ = "saliency"  # TRL names the logged reward after it
         self.task, self.mask, self.margin = task, mask or MaskConfig(), margin
+        self.latest: list[dict[str, Any]] = []  # the last batch, for views
         self._trainer: Any = None
 
     def bind(self, trainer: Any) -> "SaliencyReward":
@@ -244,6 +245,7 @@ class SaliencyReward:
     def __call__(
         self,
         prompts: Sequence[Prompt],
+        completions: Sequence[Any],
         completion_ids: Sequence[Sequence[int]],
         answer: Sequence[str],
         log_extra: Callable[[str, list[Any]], None] | None = None,
@@ -265,10 +267,12 @@ class SaliencyReward:
             self.margin,
             getattr(self._trainer.args, "chat_template_kwargs", None),
         )
+        self.latest = [_sample(text_of(c), t, s) for c, t, s in zip(completions, answer, scored, strict=True)]
         if log_metric:
             _log_metrics(scored, log_metric)
         if log_extra:
-            _log_table(scored, log_extra)
+            for column in ("reliance", "density", "salient"):
+                log_extra(column, [sample[column] for sample in self.latest])
         return [s.reward for s in scored]
 
 
@@ -285,10 +289,18 @@ def _log_metrics(scored: list[Scored], log_metric: Callable[[str, float], None])
             log_metric("saliency/reward", s.reward)
 
 
-def _log_table(scored: list[Scored], log_extra: Callable[[str, list[Any]], None]) -> None:
-    log_extra("reliance", [None if s.saliency is None else round(s.saliency.reliance, 2) for s in scored])
-    log_extra("density", [None if s.saliency is None else round(s.saliency.density, 2) for s in scored])
-    log_extra("salient", ["" if s.saliency is None else salient_text(s.saliency) for s in scored])
+def _sample(completion: str, truth: str, scored: Scored) -> dict[str, Any]:
+    """One completion as tables and files show it."""
+    saliency = scored.saliency
+    return {
+        "completion": completion,
+        "truth": truth,
+        "correct": scored.correct,
+        "saliency_reward": round(scored.reward, 4),
+        "reliance": None if saliency is None else round(saliency.reliance, 4),
+        "density": None if saliency is None else round(saliency.density, 4),
+        "salient": "" if saliency is None else salient_text(saliency),
+    }
 
 
 def salient_text(saliency: Saliency) -> str:

@@ -12,10 +12,10 @@ from datasets import Dataset
 from peft import LoraConfig
 from pydantic import ConfigDict, Field, TypeAdapter, field_validator
 from pydantic.dataclasses import dataclass
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from .callbacks import MetricsFile, ProgressBar, StopAtSave, stop_on_interrupt
+from .callbacks import MetricsFile, ProgressBar, Samples, StopAtSave, stop_on_interrupt
 from .checkpoints import RECIPE_FILE, CheckpointError, has_run, last_checkpoint, steps_per_generation_batch
 from .files import write_text
 from .generation import sampling_error
@@ -174,15 +174,16 @@ def _grpo(output_dir: str, fields: dict[str, Any], device: str | None = None) ->
         raise ValueError(f"grpo: {error}") from error
 
 
-def train(config: TrainConfig, resume: bool = False, callbacks: Sequence[TrainerCallback] = ()) -> Path | None:
+def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> Path | None:
     """Run a recipe.
 
-    Writes to `output_dir`: `recipe.yaml`, `metrics.jsonl`, `checkpoint-N/`, TensorBoard's `runs/`, and at the end
-    `model/`. Saves fall only on steps after which no half-used generation batch is left, so that a resumed run goes on
-    as if it had not stopped.
+    Writes to `output_dir`: `recipe.yaml`, `metrics.jsonl`, `completions.jsonl`, `checkpoint-N/`, TensorBoard's `runs/`,
+    and at the end `model/`. Saves fall only on steps after which no half-used generation batch is left, so that a
+    resumed run goes on as if it had not stopped.
 
     Args:
         resume: go on from the newest complete checkpoint (from the start where there is none).
+        show_samples: how many completions are shown with their saliency at every log.
 
     Returns:
         The folder of the trained model, or `None` when the run was stopped by Ctrl-C, saved.
@@ -216,9 +217,10 @@ def train(config: TrainConfig, resume: bool = False, callbacks: Sequence[Trainer
         make_dataset(task, examples, tokenizer),
         tokenizer,
         peft_config=_lora(config.lora),
-        callbacks=[bar, MetricsFile(folder / "metrics.jsonl"), stop, *callbacks],
+        callbacks=[bar, MetricsFile(folder / "metrics.jsonl"), stop],
     )
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Samples(lambda: trainer.saliency_reward.latest, folder / "completions.jsonl", show_samples))
     if not resume and trainer.accelerator.is_main_process:
         write_text(folder / RECIPE_FILE, yaml.safe_dump(_plain(config), sort_keys=False))
     try:

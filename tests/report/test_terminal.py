@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from atmanrl.report.terminal import print_comparison, print_explanation, print_metrics
+from atmanrl.report.terminal import print_comparison, print_explanation, print_metrics, print_samples
 
 
 def explanation(tokens: list[str], salient: Collection[int] = (), **more: Any) -> dict[str, Any]:
@@ -151,3 +151,20 @@ def test_metrics_with_interval_and_n() -> None:
     result["metrics"]["accuracy"] = {"value": 0.1, "ci95": [0.03, 0.2], "n": 50}  # type: ignore[index]
     text = printed(print_metrics, result)
     assert text.count("Accuracy") == 1 and "[3.0, 20.0]" in text
+
+
+def test_samples_show_markup_as_text() -> None:
+    samples = [
+        {"correct": True, "saliency_reward": 0.5, "reliance": 2.0, "density": 0.5, "completion": "x",
+         "salient": "so [red][[ 1 + 1]][/red] \x1b[31m"},
+        {"correct": False, "saliency_reward": 0.0, "reliance": None, "density": None, "completion": "no answer",
+         "salient": ""},
+    ]  # fmt: skip
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    print_samples(7, samples, console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Step 7" in shown
+    assert "so [red][[ 1 + 1]][/red]" in shown
+    assert "\x1b" not in shown
+    assert "no answer" in shown
+    assert "n/a" in shown

@@ -100,6 +100,20 @@ def print_metrics(result: dict[str, Any], console: Console | None = None) -> Non
     console.print(table)
 
 
+def print_samples(step: int, samples: list[dict[str, Any]], console: Console | None = None) -> None:
+    """Show completions of a training step: right or wrong, their saliency, the reasoning with [[salient]] stretches."""
+    console = console or Console()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, title=f"Step {step}", title_justify="left")
+    for name in ("", "Reward", "Reliance", "Density"):
+        table.add_column(name, justify="right")
+    table.add_column(Text("Completion, [[salient]]"), overflow="fold", ratio=1)
+    for sample in samples:
+        figures = [fmt.figure(k, sample[k]) for k in ("saliency_reward", "reliance", "density")]
+        shown = sample["salient"] or sample["completion"]
+        table.add_row("right" if sample["correct"] else "wrong", *figures, _text(console, shown.strip()))
+    console.print(table)
+
+
 def _section(console: Console, title: str, body: RenderableType) -> None:
     console.print(Text(title, "bold"))
     console.print(Padding(body, (0, 0, 0, 2), expand=False))
