@@ -272,6 +272,8 @@ def _example(args: argparse.Namespace, task: Any) -> Any:
 
 
 def _train(args: argparse.Namespace) -> int:
+    from accelerate import PartialState
+
     from .recipe import load_recipe
     from .training import train
 
@@ -287,7 +289,8 @@ def _train(args: argparse.Namespace) -> int:
         again = args.words if args.resume else [*args.words, "--resume"]
         print(f"saved; go on with: atmanrl {shlex.join(again)}")
         return 130
-    print(f"trained model: {trained}")
+    if PartialState().is_main_process:
+        print(f"trained model: {trained}")
     return 0
 
 

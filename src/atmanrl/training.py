@@ -221,6 +221,7 @@ def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> P
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Samples(lambda: trainer.saliency_reward.latest, folder / "completions.jsonl", show_samples))
+    trainer.accelerator.wait_for_everyone()  # every process has found the folder free before one claims it
     if not resume and trainer.accelerator.is_main_process:
         write_text(folder / RECIPE_FILE, yaml.safe_dump(_plain(config), sort_keys=False))
     try:
