@@ -2,8 +2,10 @@
 
     python benchmarks/reach.py tiny      # accuracy with and without reasoning, filler, AUROC
     python benchmarks/reach.py explain   # 50 GSM8K test questions: seconds, memory, result in top five
+    python benchmarks/reach.py demo      # the demo: filler, accuracy, density before and after, seconds
+    python benchmarks/reach.py train     # two GRPO steps of SmolLM2 on GSM8K: masks of its own completions
 
-Prints a table and writes benchmarks/results/reach-PART.json.
+Prints the figures and writes benchmarks/results/reach-PART.json (reach-PART-SEED.json for another seed than 0).
 """
 
 import argparse
@@ -11,6 +13,7 @@ import json
 import random
 import re
 import resource
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -18,13 +21,17 @@ from typing import Any
 import numpy as np
 from defaults import chains_scores, chains_traces
 
+from atmanrl.callbacks import read_metrics
+from atmanrl.demo import run_demo
 from atmanrl.evaluation import Decoding, evaluate, mean_with_interval
 from atmanrl.explanation import explain
 from atmanrl.generation import generate
 from atmanrl.mask import MaskConfig, learn_mask
 from atmanrl.models import load_model
+from atmanrl.recipe import load_recipe
 from atmanrl.tasks import GSM8K, Chains
 from atmanrl.trace import completion_text, prompt_ids
+from atmanrl.training import train
 
 RESULTS = Path(__file__).parent / "results"
 FAST = MaskConfig(max_tokens=16384)
@@ -70,6 +77,29 @@ def explain_gsm8k(seed: int, count: int = 50, split: str = "test") -> dict[str, 
     }
 
 
+def demo(seed: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        summary = run_demo(f"{folder}/demo", seed)
+    before, after = summary["before"], summary["after"]
+    return {
+        **summary,
+        "filler_down": 1 - after["filler_share"] / before["filler_share"],
+        "accuracy_points": 100 * (after["accuracy"] - before["accuracy"]),
+        "density_ratio": after["density"] / before["density"],
+    }
+
+
+def train_smollm2(seed: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = {"output_dir": f"{folder}/run", "seed": seed, "device": "cpu", "grpo.max_steps": 2}
+        started = time.perf_counter()
+        train(load_recipe("smollm2-gsm8k", overrides))
+        seconds = time.perf_counter() - started
+        logged = [row for row in read_metrics(Path(folder) / "run" / "metrics.jsonl") if "loss" in row]
+    keys = ("outcome/computed", "saliency/computed", "saliency/reliance", "saliency/density", "step_time")
+    return {"seconds": seconds, "steps": [{key: row.get(key) for key in keys} for row in logged]}
+
+
 def result_tokens(spans: list[tuple[int, int]], text: str, answer: str) -> set[int]:
     """Tokens that overlap an occurrence of the final result in the reasoning."""
     plain = re.escape(answer.replace(",", ""))
@@ -77,15 +107,19 @@ def result_tokens(spans: list[tuple[int, int]], text: str, answer: str) -> set[i
     return {i for i, (start, end) in enumerate(spans) for a, b in places if start < b and end > a}
 
 
+PARTS = {"tiny": tiny, "explain": explain_gsm8k, "demo": demo, "train": train_smollm2}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("tiny", "explain"))
+    parser.add_argument("part", choices=tuple(PARTS))
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    result = (tiny if args.part == "tiny" else explain_gsm8k)(args.seed)
+    result = PARTS[args.part](args.seed)
     print(json.dumps(result, indent=1))
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"reach-{args.part}.json").write_text(json.dumps({"seed": args.seed, **result}, indent=1) + "\n")
+    name = f"reach-{args.part}-{args.seed}" if args.seed else f"reach-{args.part}"
+    (RESULTS / f"{name}.json").write_text(json.dumps({"seed": args.seed, **result}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

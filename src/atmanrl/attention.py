@@ -131,22 +131,6 @@ class TraceBatch:
             return int(self.answering.any(dim=0).float().argmax())
         return int(self.reasoning.any(dim=0).float().argmax()) + 1
 
-    def select(self, rows: Tensor) -> "TraceBatch":
-        """The batch of some of its rows."""
-        return TraceBatch(
-            *(
-                t[rows]
-                for t in (
-                    self.ids,
-                    self.present,
-                    self.reasoning,
-                    self.answering,
-                    self.targets,
-                    self.target_present,
-                )
-            )
-        )
-
 
 def key_bias(mask: Tensor, batch: TraceBatch, scope: Scope, first_row: int = 0) -> Tensor:
     """The mask as a bias on attention logits, for the rows from `first_row` on.

@@ -1,7 +1,6 @@
 """gsm8k: splits, prompts, and that every worked solution parses back."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,8 @@ from atmanrl.tasks.gsm8k import DEV_SIZE, INSTRUCTION
 
 
 @pytest.fixture
-def real() -> GSM8K:
-    folder = os.environ.get("ATMANRL_DATA")
-    if not folder:
-        pytest.skip("GSM8K's rows are needed: set ATMANRL_DATA to a folder that holds gsm8k/train.jsonl")
-    return GSM8K(data=folder)
+def real(data_dir: Path) -> GSM8K:
+    return GSM8K(data=str(data_dir))
 
 
 @pytest.fixture

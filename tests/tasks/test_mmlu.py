@@ -1,7 +1,6 @@
 """mmlu: splits and subjects, prompts, letters."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,8 @@ from atmanrl.tasks.mmlu import SUBJECTS
 
 
 @pytest.fixture
-def real() -> MMLU:
-    folder = os.environ.get("ATMANRL_DATA")
-    if not folder:
-        pytest.skip("MMLU's rows are needed: set ATMANRL_DATA to a folder that holds mmlu/dev.jsonl")
-    return MMLU(data=folder)
+def real(data_dir: Path) -> MMLU:
+    return MMLU(data=str(data_dir))
 
 
 def write(folder: Path, split: str, *rows: dict[str, Any]) -> str:
