@@ -46,6 +46,8 @@ def test_explain_writes_the_documented_object(tmp_path, capsys, reasoning_from):
     if reasoning_from == "reference":
         assert "".join(t["token"] for t in data["reasoning"]) == example.reasoning
         assert data["answer"].strip() == example.answer
+    verdict = None if reasoning_from == "reference" else data["answer"].strip() == example.answer
+    assert (data["correct"], data["truth"]) == (verdict, example.answer)
     assert "<html" in html_file.read_text()
     assert "reliance" in capsys.readouterr().out.lower()
 
@@ -169,6 +171,14 @@ def test_broken_jsonl_names_file_and_line(tmp_path, capsys):
     error = failing(capsys, ["explain", "--model", "tiny", "--task", str(rows), "--index", "0"])
     assert "mine.jsonl" in error
     assert "line 2" in error
+
+
+def test_results_never_write_over_the_questions(tmp_path, capsys):
+    rows = tmp_path / "mine.jsonl"
+    rows.write_text('{"question": "Q", "answer": "1"}\n')
+    arguments = ["evaluate", "--model", "tiny", "--task", str(rows), "--json", str(tmp_path / "mine.json")]
+    assert "would write over the questions" in failing(capsys, arguments)
+    assert rows.read_text() == '{"question": "Q", "answer": "1"}\n'
 
 
 def test_a_trace_longer_than_the_context(capsys):

@@ -72,7 +72,11 @@ def test_interval_covers_and_shrinks():
     assert few.value == many.value == 0.5
     assert few.ci95[1] - few.ci95[0] == pytest.approx(2 * 1.96 * (0.25 / 20) ** 0.5, rel=0.2)
     assert many.ci95[1] - many.ci95[0] == pytest.approx(2 * 1.96 * (0.25 / 2000) ** 0.5, rel=0.2)
-    assert mean_with_interval([1, 1, 1]).ci95 == (1, 1)
+    low, high = mean_with_interval([1, 1, 1]).ci95
+    assert (low, high) == (pytest.approx(0.4385, abs=1e-3), pytest.approx(1))  # Wilson: three of three prove little
+    assert mean_with_interval([2.5, 2.5]).ci95 == (2.5, 2.5)
+    lengths = mean_with_interval([float(i % 7) for i in range(700)])
+    assert lengths.ci95[1] - lengths.ci95[0] == pytest.approx(2 * 1.96 * 2 / 700**0.5, rel=0.1)
     assert mean_with_interval([]).value is None
 
 

@@ -14,7 +14,7 @@ import torch
 from atmanrl.callbacks import read_metrics
 from atmanrl.checkpoints import CheckpointError
 from atmanrl.recipe import load_recipe
-from atmanrl.training import AtManGRPOTrainer, grpo_config, train
+from atmanrl.training import AtManGRPOTrainer, _finished_model, grpo_config, train
 
 SMALL = {
     "device": "cpu",
@@ -194,6 +194,28 @@ def test_saves_that_would_lose_half_a_batch_are_refused(tmp_path):
     config = recipe(tmp_path / "run", **{"grpo.steps_per_generation": 4, "grpo.save_steps": 2})
     with pytest.raises(CheckpointError, match="multiple of 4"):
         train(config)
+
+
+def test_a_finished_run_is_not_trained_further(finished):
+    def state():
+        return sorted((str(p), p.stat().st_mtime_ns) for p in finished.rglob("*"))
+
+    before = state()
+    overrides = {**SMALL, "output_dir": str(finished), "grpo.max_steps": 8, "grpo.report_to": "tensorboard"}
+    assert (
+        train(load_recipe("tiny-chains", {**overrides, "grpo.log_completions": True}), resume=True)
+        == finished / "model"
+    )
+    assert state() == before
+
+
+def test_a_run_killed_before_it_saved_its_model_gets_it_from_the_last_checkpoint(finished, tmp_path):
+    from safetensors.torch import load_file
+
+    target = _finished_model(finished / "checkpoint-8", tmp_path / "model")
+    saved, rescued = (load_file(folder / "model.safetensors") for folder in (finished / "model", target))
+    assert all(torch.equal(saved[name], rescued[name]) for name in saved)
+    assert not list(target.glob("optimizer*"))
 
 
 def test_resume_with_another_recipe_is_refused(finished):

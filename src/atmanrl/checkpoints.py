@@ -30,6 +30,12 @@ def last_checkpoint(folder: Path, every: int = 1) -> Path | None:
     return steps[max(steps)] if steps else None
 
 
+def is_finished(checkpoint: Path) -> bool:
+    """Whether the run had come to its last step at this checkpoint."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    return int(state["global_step"]) >= int(state["max_steps"])
+
+
 def steps_per_generation_batch(steps_per_generation: int, num_iterations: int, accumulation: int) -> int:
     """Optimiser steps after which no half-used generation batch is left, so that nothing is lost by a save."""
     return math.lcm(steps_per_generation * num_iterations, accumulation) // accumulation

@@ -87,14 +87,19 @@ def _parser() -> Parser:
     explain.add_argument("--model", required=True, help="tiny, smollm2, a hub id, a folder or a .gguf file")
     explain.add_argument("--task", help="chains, gsm8k, mmlu or a .jsonl file (gsm8k)")
     explain.add_argument("--index", type=int, help="which row of the split, from 0")
-    explain.add_argument("--split", default="test")
-    explain.add_argument("--reasoning-from", choices=("model", "reference"), default="model")
+    explain.add_argument("--split", default="test", help="train, dev or test (test)")
+    explain.add_argument(
+        "--reasoning-from",
+        choices=("model", "reference"),
+        default="model",
+        help="the model's own reasoning and answer (default), or the worked solution and the true answer",
+    )
     explain.add_argument("--question", metavar="Q", help="a question of your own instead of --index")
     explain.add_argument("--reasoning", metavar="R", help="its reasoning; the model's where not given")
     explain.add_argument("--answer", metavar="A", help="its answer; the model's where not given")
-    explain.add_argument("--max-new-tokens", type=_positive, default=256, metavar="N")
-    explain.add_argument("--json", metavar="F", type=Path)
-    explain.add_argument("--html", metavar="F", type=Path)
+    explain.add_argument("--max-new-tokens", type=_positive, default=256, metavar="N", help="the model's at most (256)")
+    explain.add_argument("--json", metavar="F", type=Path, help="write the explanation as data")
+    explain.add_argument("--html", metavar="F", type=Path, help="write it as a page that opens from disk")
     explain.set_defaults(run=_explain)
 
     train = commands.add_parser(
@@ -310,6 +315,9 @@ def _evaluate(args: argparse.Namespace) -> None:
     rows_file = args.json.with_suffix(".jsonl") if args.json else None
     if rows_file is not None and rows_file == args.json:
         raise UsageError(f"--json {args.json}: choose a name that does not end in .jsonl, which holds the rows")
+    for file in (args.json, rows_file):
+        if file is not None and file.resolve() == Path(args.task).resolve():
+            raise UsageError(f"--json {args.json} would write over the questions in {args.task}: choose another name")
     _writable(args.json, rows_file)
     task = load_task(args.task, args.data)
     examples = task.examples(args.split, args.limit)
@@ -329,6 +337,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.json and rows_file:
         write_text(rows_file, "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in result.rows))
         write_json(args.json, result.to_json())
+        print(f"metrics: {args.json}; a row a question: {rows_file}")
 
 
 if __name__ == "__main__":

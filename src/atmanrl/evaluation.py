@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
 from .generation import generate
 from .mask import MaskConfig
@@ -50,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Metric:
-    """A mean over questions with its 95 % bootstrap interval and the number of questions it is over."""
+    """A mean over questions with its 95 % interval and the number of questions it is over."""
 
     value: float | None
     ci95: tuple[float, float] | None
@@ -158,12 +158,16 @@ def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Metric]:
 
 
 def mean_with_interval(values: Sequence[float], seed: int = 0) -> Metric:
-    """Mean and 95 % percentile bootstrap interval (2,000 resamples of the questions)."""
+    """Mean and 95 % interval over the questions: Wilson's for rates (all values 0 or 1), else a percentile bootstrap of
+    2,000 resamples."""
     if not values:
         return Metric(None, None, 0)
     data = np.asarray(values, dtype=float)
     mean = float(data.mean())
-    if len(data) == 1 or np.ptp(data) == 0:
+    if np.isin(data, (0.0, 1.0)).all():
+        rate = binomtest(int(data.sum()), len(data)).proportion_ci(method="wilson")
+        return Metric(mean, (float(rate.low), float(rate.high)), len(data))
+    if np.ptp(data) == 0:
         return Metric(mean, (mean, mean), len(data))
     interval = bootstrap(
         (data,), np.mean, n_resamples=2000, method="percentile", rng=np.random.default_rng(seed)

@@ -19,7 +19,11 @@ class ExplainError(ValueError):
 
 @dataclass(frozen=True)
 class Explanation:
-    """A trace's texts and its saliency. `correct` is `None` where the truth is not known."""
+    """A trace's texts and its saliency.
+
+    `correct` is the verdict on the model's own answer: `None` where the answer was given, or the truth is not known.
+    `source` says where reasoning and answer come from: `model`, `reference`, or `given`.
+    """
 
     model: str
     question: str
@@ -27,12 +31,17 @@ class Explanation:
     answer: str
     saliency: Saliency
     correct: bool | None = None
+    truth: str | None = None
+    task: str = ""
+    source: str = "model"
 
     def to_json(self) -> dict[str, Any]:
         """What `explain --json` writes; the reasoning's tokens join to its text."""
         s = self.saliency
         return {
             "model": self.model,
+            "task": self.task,
+            "source": self.source,
             "question": self.question,
             "reasoning": [
                 {"token": token, "saliency": gate, "salient": salient}
@@ -41,6 +50,7 @@ class Explanation:
             "cue": self.cue,
             "answer": self.answer,
             "correct": self.correct,
+            "truth": self.truth,
             "answer_logprob": {"open": s.open, "closed": s.closed, "learned": s.learned},
             "reliance": s.reliance,
             "density": s.density,
@@ -82,16 +92,18 @@ def explain(
     if reasoning is None and reasoning_from == "model":
         trace = _generated_trace(model, tokenizer, task, prompt_ids(tokenizer, prompt), max_new_tokens)
     else:
-        reasoning = example.reasoning if reasoning is None else reasoning
-        if reasoning is None:
+        text = example.reasoning if reasoning is None else reasoning
+        if text is None:
             raise ExplainError("this example has no worked solution: use --reasoning-from model or give --reasoning")
         if example.answer:
             target = task.answer_text(example)
         else:
-            before = Trace.from_text(tokenizer, prompt, reasoning, task.cue, "?")
+            before = Trace.from_text(tokenizer, prompt, text, task.cue, "?")
             target = _answer_after(model, tokenizer, task, list(before.ids[: before.cue_end]))
-        trace = Trace.from_text(tokenizer, prompt, reasoning, task.cue, target)
+        trace = Trace.from_text(tokenizer, prompt, text, task.cue, target)
+    own = (reasoning is None and reasoning_from == "model") or not example.answer
     if answer is not None:
+        own = False
         trace = _with_answer(tokenizer, trace, task.answer_text(Example(example.question, answer)))
     answer = trace.text(trace.answer)
     return Explanation(
@@ -100,7 +112,10 @@ def explain(
         cue=trace.text(trace.cue),
         answer=answer,
         saliency=learn_mask(model, trace, mask),
-        correct=task.check(answer, example.answer) if example.answer else None,
+        correct=task.check(answer, example.answer) if own and example.answer else None,
+        truth=example.answer or None,
+        task=task.name,
+        source="given" if reasoning is not None else reasoning_from,
     )
 
 

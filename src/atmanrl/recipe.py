@@ -51,7 +51,11 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> TrainConf
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        message = "unknown key" if first["type"] == "unexpected_keyword_argument" else first["msg"]
+        message = (
+            "unknown key"
+            if first["type"] == "unexpected_keyword_argument"
+            else first["msg"].removeprefix("Value error, ")
+        )
         raise RecipeError(f"{path}: {where}: {message}") from error
 
 

@@ -16,7 +16,7 @@ from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from .callbacks import MetricsFile, ProgressBar, Samples, StopAtSave, stop_on_interrupt
-from .checkpoints import RECIPE_FILE, CheckpointError, has_run, last_checkpoint, steps_per_generation_batch
+from .checkpoints import RECIPE_FILE, CheckpointError, has_run, is_finished, last_checkpoint, steps_per_generation_batch
 from .files import write_text
 from .generation import sampling_error
 from .mask import MaskConfig
@@ -204,6 +204,8 @@ def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> P
         checkpoint = _checkpoint(folder, config, every)
     else:
         _require_free(folder)
+    if checkpoint is not None and is_finished(checkpoint):
+        return _finished_model(checkpoint, folder / "model")
     task = load_task(config.task, config.data, **config.task_options)
     examples = task.examples("train", config.train_examples)
     model, tokenizer = load_model(config.model, config.device, config.dtype)
@@ -252,6 +254,17 @@ def _save(trainer: AtManGRPOTrainer, target: Path) -> Path:
     if trainer.accelerator.is_main_process:
         if target.exists():
             shutil.rmtree(target)
+        beside.rename(target)
+    return target
+
+
+def _finished_model(checkpoint: Path, target: Path) -> Path:
+    """The model of a run that had come to its end; out of its last checkpoint where it was killed before saving it."""
+    if not target.is_dir():
+        beside = target.with_name("model.partial")
+        shutil.rmtree(beside, ignore_errors=True)
+        rest = ("optimizer*", "scheduler*", "scaler*", "rng_state*", "trainer_state.json", "training_args.bin")
+        shutil.copytree(checkpoint, beside, ignore=shutil.ignore_patterns(*rest))
         beside.rename(target)
     return target
 

@@ -32,7 +32,8 @@ def print_explanation(explanation: dict[str, Any], console: Console | None = Non
     _section(console, "Reasoning", Group(shaded, Text(), legend))
     answer = _text(console, explanation["answer"].strip())
     if explanation.get("correct") is not None:
-        answer.append("  (correct)" if explanation["correct"] else "  (wrong)", "dim")
+        truth = _plain(console, str(explanation.get("truth")))
+        answer.append("  (correct)" if explanation["correct"] else f"  (wrong: the true answer is {truth})", "dim")
     _section(console, "Answer", answer)
 
     facts = Table.grid(padding=(0, 2))
@@ -104,7 +105,7 @@ def print_samples(step: int, samples: list[dict[str, Any]], console: Console | N
     """Show completions of a training step: right or wrong, their saliency, the reasoning with [[salient]] stretches."""
     console = console or Console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, title=f"Step {step}", title_justify="left")
-    for name in ("", "Reward", "Reliance", "Density"):
+    for name in ("", "Saliency reward", "Reliance", "Density"):
         table.add_column(name, justify="right")
     table.add_column(Text("Completion, [[salient]]"), overflow="fold", ratio=1)
     for sample in samples:
