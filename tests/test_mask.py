@@ -7,7 +7,6 @@ import torch
 from conftest import make_random_model, make_trace
 
 from atmanrl.mask import MaskConfig, MaskError, learn_mask, mask_of, micro_batches, start_theta
-from atmanrl.rewards import RewardError
 from atmanrl.tasks import Chains
 from atmanrl.trace import Trace
 
@@ -124,7 +123,7 @@ def test_sparsity_closes_gates(tiny):
     model, tokenizer = tiny
     trace = chain_trace(tokenizer, " The coins are very pretty.")
     sums = [sum(learn_mask(model, trace, MaskConfig(sparsity=s)).gates) for s in (1e-4, 1e-2, 1.0)]
-    assert sums[0] > sums[2]
+    assert min(sums[:2]) > sums[2]  # between the weak ones the answer decides
 
 
 def test_model_leaves_as_it_came():
@@ -194,7 +193,3 @@ def test_micro_batches_hold_every_index_once_within_the_bound():
 def test_bad_configs_are_refused(field):
     with pytest.raises((ValueError, TypeError)):
         MaskConfig(**field)
-
-
-def test_reward_error_is_no_value_error():
-    assert not issubclass(RewardError, ValueError)

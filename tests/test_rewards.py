@@ -102,8 +102,8 @@ def test_grows_with_density_and_with_reliance_under_the_margin():
     assert all(a < b for a, b in pairwise(saliency_reward(r / 20, 1, 0.5) for r in range(11)))
 
 
-@given(st.floats(-1, 1), st.floats(-30, 30), st.floats(0, 1))
-def test_a_correct_completion_beats_a_wrong_one_by_default(_, reliance, density):
+@given(st.floats(-30, 30), st.floats(0, 1))
+def test_a_correct_completion_beats_a_wrong_one_by_default(reliance, density):
     config = RewardConfig()
     correct = config.outcome_weight * 1 + config.saliency_weight * saliency_reward(reliance, density, config.margin)
     wrong = config.outcome_weight * -1

@@ -168,9 +168,10 @@ def _descend(scorer: AnswerScorer, theta: Tensor, config: MaskConfig) -> Tensor:
         optimizer.step()
         with torch.no_grad():
             theta.copy_(torch.where(active[:, None], theta, before))
-            moved = (mask_of(theta, reasoning, config).exp() - mask_of(before, reasoning, config).exp()).abs()
         steps += active
         if config.tolerance > 0:
+            with torch.no_grad():
+                moved = (mask_of(theta, reasoning, config).exp() - mask_of(before, reasoning, config).exp()).abs()
             active &= moved.amax(dim=1) > config.tolerance
             if not active.any():
                 break
