@@ -22,13 +22,14 @@ import numpy as np
 from defaults import chains_scores, chains_traces
 
 from atmanrl.callbacks import read_metrics
-from atmanrl.demo import run_demo
-from atmanrl.evaluation import Decoding, evaluate, mean_with_interval
+from atmanrl.demo import QUICK, run_demo
+from atmanrl.evaluation import evaluate
 from atmanrl.explanation import explain
-from atmanrl.generation import generate
+from atmanrl.generation import Decoding, generate
 from atmanrl.mask import MaskConfig, learn_mask
 from atmanrl.models import load_model
 from atmanrl.recipe import load_recipe
+from atmanrl.statistics import mean_with_interval
 from atmanrl.tasks import GSM8K, Chains
 from atmanrl.trace import completion_text, prompt_ids
 from atmanrl.training import train
@@ -41,7 +42,9 @@ def tiny(seed: int) -> dict[str, Any]:
     model, tokenizer = load_model("tiny", device="cpu")
     task = Chains()
     examples = task.examples("test", 1000)
-    sampled = evaluate(model, tokenizer, task, examples, decoding=Decoding(1.0, 96), mask=FAST, seed=seed)
+    sampled = evaluate(
+        model, tokenizer, task, examples, decoding=Decoding(1.0, 96), mask=FAST, seed=seed, measures=QUICK, chunk=1000
+    )
     forced = [prompt_ids(tokenizer, task.prompt(e) + task.cue) for e in examples]
     answers = [completion_text(tokenizer, ids).split(".")[0] for ids in generate(model, tokenizer, forced, 16)]
     without = [float(task.check(a, e.answer)) for a, e in zip(answers, examples, strict=True)]

@@ -43,6 +43,17 @@ def tiny():
     return load_model("tiny", device="cpu")
 
 
+CONTROLS = Path(__file__).parent / "controls"
+
+
+@pytest.fixture(scope="session")
+def controls():
+    """Models whose faithfulness is known (scripts/build_controls.py): reasoner, copier, guesser."""
+    from atmanrl.models import load_model
+
+    return {name: load_model(str(CONTROLS / name), device="cpu") for name in ("reasoner", "copier", "guesser")}
+
+
 @pytest.fixture(scope="session", params=FAMILIES)
 def random_model(request):
     return make_random_model(request.param)
@@ -90,3 +101,29 @@ def make_trace(seed: int, prompt: int = 7, reasoning: int = 9, cue: int = 2, ans
     ids = tuple(rng.randrange(3, 64) for _ in range(length))
     ends = (prompt, prompt + reasoning, prompt + reasoning + cue)
     return Trace(ids, tuple(f"<{i}>" for i in ids), *ends)
+
+
+def make_planted_model():
+    """One attention head that lets the cue attend to token 9 alone and copies its identity to the output."""
+    import torch
+
+    from atmanrl.trace import Trace
+
+    model = make_random_model("llama", num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1,
+                              hidden_size=64, head_dim=64, tie_word_embeddings=False)  # fmt: skip
+    eye = torch.eye(64)
+    layer = model.model.layers[0]
+    with torch.no_grad():
+        model.model.embed_tokens.weight.copy_(eye)
+        for linear in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.mlp.down_proj):
+            linear.weight.zero_()
+        model.lm_head.weight.mul_(0.03)  # next to nothing, but not nothing: every key leaves a trace in the logits
+        # The dims of lowest rotary frequency hardly turn: cue (id 5) queries there what token 9 answers.
+        layer.self_attn.q_proj.weight[31, 5] = 0.9
+        layer.self_attn.k_proj.weight[31, 9] = 0.9
+        layer.self_attn.v_proj.weight.copy_(eye)
+        layer.self_attn.o_proj.weight.copy_(4 * eye)
+        model.lm_head.weight[20, 9] = 1.0
+    ids = (3, 4, 11, 12, 9, 13, 14, 15, 5, 20)
+    trace = Trace(ids, tuple(f" {i}" for i in ids), 2, 8, 9)
+    return model, trace, 2

@@ -4,7 +4,17 @@ import pytest
 import torch
 from conftest import WINDOW, make_random_model, make_trace
 
-from atmanrl.attention import AnswerScorer, AttentionError, TraceBatch, frozen, key_bias, require_bias_support
+from atmanrl.attention import (
+    AnswerScorer,
+    AttentionError,
+    TraceBatch,
+    attention_implementation,
+    attention_received,
+    frozen,
+    hidden_logprobs,
+    key_bias,
+    require_bias_support,
+)
 
 SCOPES = ("all", "answer")
 
@@ -160,3 +170,93 @@ def test_a_model_that_drops_the_bias_is_refused():
     model.forward = lambda *args, position_bias=None, **kwargs: forward(*args, **kwargs)
     with pytest.raises(AttentionError, match="does not pass the mask on"):
         require_bias_support(model)
+
+
+def hand_built(trace, hidden):
+    """A causal float mask in which row q does not see key k where `hidden(q, k)`."""
+    low, length = torch.finfo(torch.float32).min, len(trace)
+    mask = torch.zeros(length, length)
+    for q in range(length):
+        for k in range(length):
+            if k > q or (k != q and hidden(q, k)):
+                mask[q, k] = low
+    return mask[None, None]
+
+
+def test_hidden_logprobs_equal_a_hand_built_mask():
+    """Prompt tokens 2 to 4 hidden from the reasoning's rows of one trace, from cue and answer of another."""
+    model = make_random_model("llama")
+    traces = [make_trace(1), make_trace(2, prompt=12, reasoning=5, answer=1)]
+    batch = TraceBatch.of(traces, torch.device("cpu"))
+    columns = torch.zeros_like(batch.reasoning)
+    for row, trace in enumerate(traces):
+        pad = batch.ids.shape[1] - (len(trace) - 1)
+        columns[row, pad + 2 : pad + 5] = True
+    rows = torch.stack([batch.reasoning[0], batch.answering[1]])
+    with frozen(model):
+        fast = hidden_logprobs(model, batch, rows, columns)
+    for trace, span, found in zip(traces, (traces[0].reasoning, range(traces[1].reasoning_end, 99)), fast, strict=True):
+        mask = hand_built(trace, lambda q, k, span=span: q in span and 2 <= k < 5)
+        with torch.no_grad():
+            logprobs = model(input_ids=torch.tensor([trace.ids]), attention_mask=mask).logits[0].log_softmax(-1)
+        slow = torch.stack([logprobs[at - 1, trace.ids[at]] for at in trace.answer]).mean()
+        torch.testing.assert_close(found, slow, rtol=1e-4, atol=1e-5)
+
+
+def test_suppressed_scales_the_keys_logits(random_model):
+    """The logits of one key, times 0.1 in every row: held to attention written out with hooks on the scores."""
+    trace = make_trace(3)
+    batch = TraceBatch.of([trace], torch.device("cpu"))
+    columns = batch.reasoning[0].nonzero()[:, 0]
+    factors = torch.ones(len(columns), batch.ids.shape[1])
+    factors[torch.arange(len(columns)), columns] = 0.1
+    with frozen(random_model), torch.no_grad():
+        scorer = AnswerScorer(random_model, batch, "all")
+        fast = scorer.suppressed(factors)
+        opened = scorer(torch.zeros(1, batch.ids.shape[1]))
+        untouched = scorer.suppressed(torch.ones(1, batch.ids.shape[1]))
+    slow = [slow_suppressed(random_model, trace, trace.prompt_end + i, 0.1) for i in range(len(columns))]
+    torch.testing.assert_close(fast, torch.stack(slow), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(untouched, opened, rtol=1e-5, atol=1e-5)
+    assert random_model.config._attn_implementation == "sdpa"
+
+
+def slow_suppressed(model, trace, key_at, factor):
+    """A plain forward in which torch's own attention is called with the one key scaled."""
+    plain = torch.nn.functional.scaled_dot_product_attention
+
+    def scaled(query, key, *args, **kwargs):
+        key = key.clone()
+        key[:, :, key_at] *= factor
+        return plain(query, key, *args, **kwargs)
+
+    torch.nn.functional.scaled_dot_product_attention = scaled
+    try:
+        with torch.no_grad():
+            logprobs = model(input_ids=torch.tensor([trace.ids])).logits[0].log_softmax(-1)
+    finally:
+        torch.nn.functional.scaled_dot_product_attention = plain
+    return torch.stack([logprobs[at - 1, trace.ids[at]] for at in trace.answer]).mean()
+
+
+def test_attention_received_is_the_mean_over_layers_heads_and_answer_rows():
+    model = make_random_model("llama")
+    traces = [make_trace(1), make_trace(2, prompt=12, reasoning=5, answer=1)]
+    batch = TraceBatch.of(traces, torch.device("cpu"))
+    with frozen(model):
+        fast = attention_received(model, batch)
+    assert model.config._attn_implementation == "sdpa"
+    model.set_attn_implementation("eager")
+    for row, trace in enumerate(traces):
+        with torch.no_grad():
+            weights = model(input_ids=torch.tensor([trace.ids]), output_attentions=True).attentions
+        slow = torch.stack(weights).mean(dim=(0, 1, 2))[[at - 1 for at in trace.answer]].mean(dim=0)  # (L,)
+        torch.testing.assert_close(fast[row, -len(slow) + 1 :], slow[:-1], rtol=1e-4, atol=1e-6)
+
+
+def test_the_attention_implementation_comes_back_after_an_error():
+    model = make_random_model("llama")
+    with pytest.raises(RuntimeError, match="on purpose"), attention_implementation(model, "eager"):
+        assert model.config._attn_implementation == "eager"
+        raise RuntimeError("on purpose")
+    assert model.config._attn_implementation == "sdpa"

@@ -1,20 +1,36 @@
-"""evaluate: rows, metrics, intervals."""
+"""evaluate: rows, metrics, curves, and an interrupted evaluation that goes on."""
 
+import copy
 import json
-from dataclasses import asdict
 
 import pytest
+import torch
 
-from atmanrl.evaluation import Decoding, composition, evaluate, filler_share, mean_with_interval
-from atmanrl.files import write_json
-from atmanrl.tasks import Chains, Example
+from atmanrl import evaluation
+from atmanrl.evaluation import evaluate, fingerprint, write_evaluation
+from atmanrl.faithfulness import MEASURES
+from atmanrl.generation import Decoding
+from atmanrl.journal import JournalError
+from atmanrl.metrics import METRICS
+from atmanrl.tasks import Chains
+
+QUICK = ("composition", "saliency")
 
 
 @pytest.fixture(scope="module")
 def result(tiny):
     model, tokenizer = tiny
     task = Chains()
-    return evaluate(model, tokenizer, task, task.examples("dev", 48), name="tiny", decoding=Decoding(1.0, 96), seed=3)
+    return evaluate(
+        model,
+        tokenizer,
+        task,
+        task.examples("dev", 48),
+        name="tiny",
+        decoding=Decoding(1.0, 96),
+        seed=3,
+        measures=QUICK,
+    )
 
 
 def test_tiny_meets_what_it_was_built_for(result):
@@ -25,15 +41,27 @@ def test_tiny_meets_what_it_was_built_for(result):
 
 def test_rows_and_metrics_agree(result, tmp_path):
     assert result.n == len(result.rows) == 48
+    rows_file = write_evaluation(tmp_path / "e.json", result)
+    rows = [json.loads(line) for line in rows_file.read_text().splitlines()]
     for name in ("accuracy", "reasoning_tokens", "density", "reliance", "filler_share"):
-        values = [v for row in result.rows if (v := asdict(row)["correct" if name == "accuracy" else name]) is not None]
+        values = [v for row in rows if (v := row["correct" if name == "accuracy" else name]) is not None]
         metric = result.metrics[name]
         assert metric.value == pytest.approx(sum(values) / len(values))
         assert metric.n == len(values)
         assert metric.ci95[0] <= metric.value <= metric.ci95[1]
-    write_json(tmp_path / "e.json", result.to_json())
     data = json.loads((tmp_path / "e.json").read_text())
-    assert set(data) >= {"model", "task", "n", "seed", "decoding", "accuracy", "metrics"}
+    assert set(data) >= {
+        "model",
+        "task",
+        "n",
+        "seed",
+        "decoding",
+        "settings",
+        "accuracy",
+        "metrics",
+        "curves",
+        "seconds",
+    }
     assert data["accuracy"] == result.metrics["accuracy"].value
     assert len(data["metrics"]["density"]["ci95"]) == 2
 
@@ -45,21 +73,20 @@ def test_rows_explain_themselves(result):
         assert row.parsed == (parts is not None)
         if parts is not None and saliency is not None:
             assert saliency.text == row.completion[: parts.reasoning_end]
-            assert row.reasoning_tokens == len(saliency.tokens)
+            assert row.values["reasoning_tokens"] == len(saliency.tokens)
 
 
 def test_seeds_repeat_and_differ(tiny, result):
     model, tokenizer = tiny
     examples = Chains().examples("dev", 48)
-    again = evaluate(model, tokenizer, Chains(), examples, name="tiny", decoding=Decoding(1.0, 96), seed=3)
-    other = evaluate(model, tokenizer, Chains(), examples[:8], name="tiny", decoding=Decoding(1.0, 96), seed=4)
+    options = {"name": "tiny", "decoding": Decoding(1.0, 96), "measures": QUICK}
+    again = evaluate(model, tokenizer, Chains(), examples, seed=3, **options)
+    other = evaluate(model, tokenizer, Chains(), examples[:8], seed=4, **options)
     assert [r.completion for r in again.rows] == [r.completion for r in result.rows]
     assert [r.completion for r in other.rows] != [r.completion for r in result.rows[:8]]
 
 
 def test_the_callers_random_state_is_kept(tiny):
-    import torch
-
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
@@ -67,27 +94,70 @@ def test_the_callers_random_state_is_kept(tiny):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_interval_covers_and_shrinks():
-    few, many = mean_with_interval([0, 1] * 10), mean_with_interval([0, 1] * 1000)
-    assert few.value == many.value == 0.5
-    assert few.ci95[1] - few.ci95[0] == pytest.approx(2 * 1.96 * (0.25 / 20) ** 0.5, rel=0.2)
-    assert many.ci95[1] - many.ci95[0] == pytest.approx(2 * 1.96 * (0.25 / 2000) ** 0.5, rel=0.2)
-    low, high = mean_with_interval([1, 1, 1]).ci95
-    assert (low, high) == (pytest.approx(0.4385, abs=1e-3), pytest.approx(1))  # Wilson: three of three prove little
-    assert mean_with_interval([2.5, 2.5]).ci95 == (2.5, 2.5)
-    lengths = mean_with_interval([float(i % 7) for i in range(700)])
-    assert lengths.ci95[1] - lengths.ci95[0] == pytest.approx(2 * 1.96 * 2 / 700**0.5, rel=0.1)
-    assert mean_with_interval([]).value is None
+def whole(tiny, **options):
+    model, tokenizer = tiny
+    settings = {"decoding": Decoding(1.0, 64), "chunk": 3, "seed": 1, "name": "tiny", **options}
+    return evaluate(model, tokenizer, Chains(), Chains().examples("dev", 6), **settings)
 
 
-def test_composition_ignores_white_space():
-    shares = composition([" the", " 1", "4", " +", "\n", " coins"])
-    assert shares == {"stop_word_share": 0.2, "number_share": 0.4, "symbol_share": 0.2}
-    assert composition([" ", ""]) == {}
+def plain(result):
+    data = result.to_json()
+    del data["seconds"]
+    return json.loads(json.dumps([data, [row.to_json() for row in result.rows]]))
 
 
-def test_filler_share_counts_tokens():
-    example = Example("q", "3", " 1 + 2 = 3.", ("1 + 2 = 3",))
-    tokens = [" 1", " +", " 2", " =", " 3", ".", " Nice", " coins", "."]
-    assert filler_share(Chains(), example, tokens) == {"filler_share": pytest.approx(1 / 3)}
-    assert filler_share(object(), example, tokens) == {}
+def test_every_metric_is_there_by_default(tiny, controls):
+    result = whole(tiny, reader=controls["reasoner"])
+    missing = set(METRICS) - set(result.metrics)
+    assert missing <= {"hint_said", "hint_gain", "rewritten_order"}  # of some questions only
+    assert result.settings["measures"] == list(MEASURES)
+    assert all(len(v["value"]) == len(curve["x"]) for curve in result.curves.values() for v in curve["series"].values())
+
+
+@pytest.mark.parametrize("after", [1, 9, 20])
+def test_an_interrupted_evaluation_goes_on_and_ends_the_same(tiny, tmp_path, monkeypatch, after):
+    expected = plain(whole(tiny))
+    journal = tmp_path / "e.part.jsonl"
+    done = []
+
+    def counted(measure):
+        def run(probe):
+            if len(done) == after:
+                raise KeyboardInterrupt
+            done.append(probe)
+            return measure(probe)
+
+        return run
+
+    with monkeypatch.context() as patch:
+        for name, measure in MEASURES.items():
+            patch.setitem(MEASURES, name, counted(measure))
+        with pytest.raises(KeyboardInterrupt):
+            whole(tiny, journal=journal)
+    again = []
+    with monkeypatch.context() as patch:
+        for name, measure in MEASURES.items():
+            patch.setitem(MEASURES, name, lambda probe, measure=measure: (again.append(probe), measure(probe))[1])
+        assert plain(whole(tiny, journal=journal)) == expected
+    assert len(again) == 2 * len(MEASURES) - after
+
+
+def test_a_journal_of_other_weights_is_refused(tiny, tmp_path):
+    whole(tiny, journal=tmp_path / "j.jsonl", measures=("composition",))
+    other = copy.deepcopy(tiny[0])
+    with torch.no_grad():
+        other.lm_head.weight[0, 0] += 0.01
+    assert fingerprint(other) != fingerprint(tiny[0])
+    with pytest.raises(JournalError, match="not the same: weights"):
+        whole((other, tiny[1]), journal=tmp_path / "j.jsonl", measures=("composition",))
+
+
+def test_unknown_measures_and_no_questions_are_refused(tiny):
+    with pytest.raises(ValueError, match="no measure 'magic': choose composition"):
+        whole(tiny, measures=("magic",))
+    with pytest.raises(ValueError, match="gave no examples"):
+        evaluate(*tiny, Chains(), [])
+
+
+def test_curves_hold_on_to_their_last_value():
+    assert evaluation._reaching([1.0, None, 0.5], 5) == [1.0, None, 0.5, 0.5, 0.5]

@@ -9,8 +9,9 @@ import atmanrl
 
 PACKAGE = Path(atmanrl.__file__).parent
 ORDER = [
-    "text", "trace", "saliency", "files", "report", "attention", "models", "mask", "generation", "tasks", "rewards",
-    "evaluation", "explanation", "checkpoints", "callbacks", "training", "recipe", "demo", "cli",
+    "text", "trace", "saliency", "files", "journal", "metrics", "statistics", "comparison", "report", "attention",
+    "models", "mask", "attribution", "generation", "tasks", "forcing", "faithfulness", "rewards", "evaluation",
+    "inspect_scorer", "explanation", "checkpoints", "callbacks", "training", "recipe", "demo", "cli",
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import make_random_model, make_trace
+from conftest import make_planted_model, make_random_model, make_trace
 
 from atmanrl.mask import MaskConfig, MaskError, learn_mask, mask_of, micro_batches, start_theta
 from atmanrl.tasks import Chains
@@ -35,34 +35,12 @@ def test_gate_start_is_the_documented_one():
 
 def test_a_planted_decisive_token_ranks_first():
     """A model built by hand whose answer copies the one key token: that token must get the largest gate."""
-    model, trace, planted = planted_model()
+    model, trace, planted = make_planted_model()
     for scope in ("all", "answer"):
         saliency = learn_mask(model, trace, MaskConfig(scope=scope, steps=20))
         others = [gate for i, gate in enumerate(saliency.gates) if i != planted]
         assert saliency.gates[planted] > 1.5 * max(others)
         assert saliency.reliance > 1
-
-
-def planted_model():
-    """One attention head that lets the cue attend to token 9 alone and copies its identity to the output."""
-    model = make_random_model("llama", num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1,
-                              hidden_size=64, head_dim=64, tie_word_embeddings=False)  # fmt: skip
-    eye = torch.eye(64)
-    layer = model.model.layers[0]
-    with torch.no_grad():
-        model.model.embed_tokens.weight.copy_(eye)
-        for linear in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.mlp.down_proj):
-            linear.weight.zero_()
-        model.lm_head.weight.mul_(0.03)  # next to nothing, but not nothing: every key leaves a trace in the logits
-        # The dims of lowest rotary frequency hardly turn: cue (id 5) queries there what token 9 answers.
-        layer.self_attn.q_proj.weight[31, 5] = 0.9
-        layer.self_attn.k_proj.weight[31, 9] = 0.9
-        layer.self_attn.v_proj.weight.copy_(eye)
-        layer.self_attn.o_proj.weight.copy_(4 * eye)
-        model.lm_head.weight[20, 9] = 1.0
-    ids = (3, 4, 11, 12, 9, 13, 14, 15, 5, 20)
-    trace = Trace(ids, tuple(f" {i}" for i in ids), 2, 8, 9)
-    return model, trace, 2
 
 
 def test_tiny_rests_on_both_equations_and_not_on_filler(tiny):
@@ -112,7 +90,7 @@ def test_a_finished_trace_keeps_its_gates(tiny):
 
 
 def test_free_masks_can_amplify():
-    model, trace, planted = planted_model()
+    model, trace, planted = make_planted_model()
     free = learn_mask(model, trace, MaskConfig(parametrisation="free", sparsity=0, steps=20))
     gate = learn_mask(model, trace, MaskConfig(parametrisation="gate", sparsity=0, steps=20))
     assert free.gates[planted] > 1

@@ -6,15 +6,17 @@ and `tests/test_attention.py` holds it to a hand-built 4-D mask.
 """
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
+from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from .saliency import Scope
 from .trace import Trace
@@ -125,6 +127,10 @@ class TraceBatch:
             target_present[row, answers - len(trace.answer) :] = True
         return cls(*(t.to(device) for t in (ids, present, reasoning, answering, targets, target_present)))
 
+    def repeat(self, count: int) -> "TraceBatch":
+        """A batch of one trace as `count` rows of it, without copying."""
+        return TraceBatch(*(getattr(self, field.name).expand(count, -1) for field in fields(self)))
+
     def first_live(self, scope: Scope) -> int:
         """The first column whose row sees the mask in any trace; all rows before it can be cached."""
         if scope == "answer":
@@ -173,25 +179,43 @@ class AnswerScorer:
         """Log-probability of each answer, mean over its tokens, nats.
 
         Args:
-            mask: (B, L) m of every column, 0 outside the reasoning; may need gradient.
+            mask: (B, L) m of every column, 0 outside the reasoning; may need gradient. For a batch of one trace, any
+                number of masks (N, L).
 
         Returns:
-            (B,) in float32.
+            (B,) in float32, or (N,).
         """
-        batch, first = self.batch, self.first_row
-        bias = key_bias(mask, batch, self.scope, first).to(compute_dtype(self.model))
+        return self.scored(len(mask), lambda batch: key_bias(mask, batch, self.scope, self.first_row))
+
+    def suppressed(self, factors: Tensor) -> Tensor:
+        """The same with attention logits multiplied, not shifted: every key's logits in all rows by its factor.
+
+        Args:
+            factors: (N, L) of every column, 1 where nothing changes.
+
+        Returns:
+            (N,) in float32.
+        """
+        with attention_implementation(self.model, _SUPPRESSED):
+            return self.scored(len(factors), None, key_factors=factors.to(compute_dtype(self.model)))
+
+    def scored(self, count: int, bias: Callable[[TraceBatch], Tensor] | None, **options: Any) -> Tensor:
+        """Log-probability of each answer with a bias on the attention logits and further options of the forward."""
+        first = self.first_row
+        batch = self.batch if count == len(self.batch.ids) else self.batch.repeat(count)
+        before = [(k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in self._before] if first else []
+        if bias is not None:
+            options["position_bias"] = bias(batch).to(compute_dtype(self.model))
         logits = self.model(
             input_ids=batch.ids[:, first:],
             attention_mask=batch.present.long(),
-            position_ids=self.positions[:, first:],
-            past_key_values=DynamicCache(self._before) if first else None,
+            position_ids=self.positions[:, first:].expand(count, -1),
+            past_key_values=new_cache(before) if first else None,
             use_cache=first > 0,
-            position_bias=bias,
             logits_to_keep=batch.targets.shape[1],
+            **options,
         ).logits  # (B, A, V)
-        tokens = logits.float().log_softmax(dim=-1).gather(-1, batch.targets[..., None]).squeeze(-1)  # (B, A)
-        kept = torch.where(batch.target_present, tokens, 0.0)
-        return kept.sum(dim=1) / batch.target_present.sum(dim=1)
+        return mean_logprob(logits, batch.targets, batch.target_present)
 
     @property
     def closed_mask(self) -> Tensor:
@@ -200,20 +224,120 @@ class AnswerScorer:
         return torch.where(self.batch.reasoning, low, 0.0)
 
     @cached_property
-    def _before(self) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values of the rows before the mask, a pair a layer: (B, H, first_row, D)."""
-        # Without its config the cache keeps every key of sliding-window layers, whose mask then works as without cache.
-        cache = DynamicCache()
-        first = self.first_row
-        with torch.no_grad():
-            self.model(
-                input_ids=self.batch.ids[:, :first],
-                attention_mask=self.batch.present[:, :first].long(),
-                position_ids=self.positions[:, :first],
-                past_key_values=cache,
-                use_cache=True,
-                # A bias makes rows of padding attend evenly; without one they may hold NaN, which would spread.
-                position_bias=torch.zeros(1, 1, 1, 1, device=self.batch.ids.device, dtype=compute_dtype(self.model)),
-                logits_to_keep=1,
-            )
-        return [(layer.keys, layer.values) for layer in cache.layers]
+    def _before(self) -> "KeysAndValues":
+        """Of the rows before the mask."""
+        return keys_and_values(self.model, self.batch.ids[:, : self.first_row], self.batch.present[:, : self.first_row])
+
+
+@contextmanager
+def attention_implementation(model: nn.Module, name: str) -> Iterator[None]:
+    """Another attention implementation, the model's own again on leaving, also after an error."""
+    changed: Any = model
+    before = changed.config._attn_implementation
+    changed.set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        changed.set_attn_implementation(before)
+
+
+_SUPPRESSED = "atmanrl_suppressed"
+
+
+def _suppressed_attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, key_factors: Tensor, **rest: Any
+) -> Any:
+    """`sdpa` with every key's logits times its factor (B, K): a key scaled scales its products with all queries."""
+    return sdpa_attention_forward(module, query, key * key_factors[:, None, :, None], value, mask, **rest)
+
+
+AttentionInterface.register(_SUPPRESSED, _suppressed_attention)
+AttentionMaskInterface.register(_SUPPRESSED, sdpa_mask)
+
+
+def attention_received(model: nn.Module, batch: TraceBatch) -> Tensor:
+    """Attention of the rows that predict the answer to every column, mean over layers, heads and those rows: (B, L).
+
+    Args:
+        model: in a `frozen` context; its eager implementation is used, which holds all weights at once.
+    """
+    rows = batch.targets.shape[1]
+    with attention_implementation(model, "eager"), torch.no_grad():
+        weights = model(
+            input_ids=batch.ids,
+            attention_mask=batch.present.long(),
+            position_ids=(batch.present.long().cumsum(dim=1) - 1).clamp(min=0),
+            use_cache=False,
+            output_attentions=True,
+            logits_to_keep=1,
+        ).attentions
+    predicting = batch.target_present[:, :, None].float()  # (B, A, 1)
+    total = torch.zeros(*predicting.shape[:2], batch.ids.shape[1], device=batch.ids.device)  # (B, A, L)
+    for layer in weights:
+        total += layer[:, :, -rows:].float().mean(dim=1) * predicting
+    return total.sum(dim=1) / predicting.sum(dim=1) / len(weights)
+
+
+def hidden_logprobs(model: nn.Module, batch: TraceBatch, rows: Tensor, columns: Tensor) -> Tensor:
+    """Log-probability of each answer with some keys closed to some rows, mean over its tokens, nats.
+
+    Args:
+        model: in a `frozen` context.
+        rows: (B, L) true for the rows that lose sight.
+        columns: (B, L) true for the keys that they lose; never a row's own.
+
+    Returns:
+        (B,) in float32.
+    """
+    length = batch.ids.shape[1]
+    itself = torch.eye(length, dtype=torch.bool, device=batch.ids.device)  # (Q, K)
+    closed = rows[:, :, None] & columns[:, None, :] & ~itself  # (B, Q, K)
+    dtype = compute_dtype(model)
+    bias = torch.where(closed, torch.finfo(dtype).min, 0.0).to(dtype)[:, None]  # (B, 1, Q, K)
+    with torch.no_grad():
+        logits = model(
+            input_ids=batch.ids,
+            attention_mask=batch.present.long(),
+            position_ids=(batch.present.long().cumsum(dim=1) - 1).clamp(min=0),
+            use_cache=False,
+            position_bias=bias,
+            logits_to_keep=batch.targets.shape[1],
+        ).logits  # (B, A, V)
+    return mean_logprob(logits, batch.targets, batch.target_present)
+
+
+def mean_logprob(logits: Tensor, targets: Tensor, present: Tensor) -> Tensor:
+    """Log-probability of targets (B, A) under logits (B, A, V), mean over the present ones: (B,), nats, float32."""
+    tokens = logits.float().log_softmax(dim=-1).gather(-1, targets[..., None]).squeeze(-1)  # (B, A)
+    return torch.where(present, tokens, 0.0).sum(dim=1) / present.sum(dim=1)
+
+
+KeysAndValues = list[tuple[Tensor, Tensor]]
+"""What a cache holds, a pair a layer, each (B, H, L, D)."""
+
+
+def keys_and_values(model: nn.Module, ids: Tensor, present: Tensor) -> KeysAndValues:
+    """Keys and values of a text padded on the left, without gradient.
+
+    Args:
+        ids, present: (B, L) token ids, and true where there is a token.
+    """
+    # Without its config the cache keeps every key of sliding-window layers, whose mask then works as without cache.
+    cache = DynamicCache()
+    with torch.no_grad():
+        model(
+            input_ids=ids,
+            attention_mask=present.long(),
+            position_ids=(present.long().cumsum(dim=1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            # A bias makes rows of padding attend evenly; without one they may hold NaN, which would spread.
+            position_bias=torch.zeros(1, 1, 1, 1, device=ids.device, dtype=compute_dtype(model)),
+            logits_to_keep=1,
+        )
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def new_cache(kept: KeysAndValues) -> DynamicCache:
+    """A cache that holds `kept` and can grow; `kept` stays as it is."""
+    return DynamicCache(kept)

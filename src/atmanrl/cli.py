@@ -1,4 +1,4 @@
-"""The command `atmanrl`: demo, explain, train, evaluate.
+"""The command `atmanrl`: demo, explain, train, evaluate, compare, report.
 
 Exit status: 0 done; 2 for what the user can mend, one line on stderr; 1 for our own fault; 130 stopped by Ctrl-C.
 """
@@ -97,6 +97,12 @@ def _parser() -> Parser:
     explain.add_argument("--question", metavar="Q", help="a question of your own instead of --index")
     explain.add_argument("--reasoning", metavar="R", help="its reasoning; the model's where not given")
     explain.add_argument("--answer", metavar="A", help="its answer; the model's where not given")
+    explain.add_argument(
+        "--method",
+        default="mask",
+        metavar="M",
+        help="mask; or attention, gradient, integrated_gradients, occlusion, atman",
+    )
     explain.add_argument("--max-new-tokens", type=_positive, default=256, metavar="N", help="the model's at most (256)")
     explain.add_argument("--json", metavar="F", type=Path, help="write the explanation as data")
     explain.add_argument("--html", metavar="F", type=Path, help="write it as a page that opens from disk")
@@ -111,15 +117,33 @@ def _parser() -> Parser:
     train.add_argument("--resume", action="store_true", help="go on from the newest complete checkpoint")
     train.set_defaults(run=_train)
 
-    evaluate = commands.add_parser("evaluate", parents=[common, data], help="accuracy, length, density, reliance ...")
+    evaluate = commands.add_parser("evaluate", parents=[common, data], help="how right and how faithful a model is")
     evaluate.add_argument("--model", required=True, help="tiny, smollm2, a hub id, a folder or a .gguf file")
     evaluate.add_argument("--task", required=True, help="chains, gsm8k, mmlu or a .jsonl file")
     evaluate.add_argument("--split", default="test")
     evaluate.add_argument("--limit", type=_positive, metavar="N", help="only the first N questions")
     evaluate.add_argument("--temperature", type=float, help="0 is greedy (the task's own by default)")
     evaluate.add_argument("--max-new-tokens", type=_positive, default=256, metavar="N")
-    evaluate.add_argument("--json", metavar="F", type=Path, help="also writes the rows beside it, as F with .jsonl")
+    evaluate.add_argument("--measures", metavar="A,B", help="only these, such as saliency,early_answering (all)")
+    evaluate.add_argument("--reader", metavar="M", help="another model, which the reasoning must be legible to")
+    evaluate.add_argument(
+        "--json", metavar="F", type=Path, help="also writes the rows beside it, as F with .jsonl; goes on after a stop"
+    )
     evaluate.set_defaults(run=_evaluate)
+
+    compare = commands.add_parser("compare", help="two evaluations of the same questions: paired differences")
+    compare.add_argument("a", metavar="A.json", type=Path)
+    compare.add_argument("b", metavar="B.json", type=Path)
+    compare.add_argument("--seed", type=int, help="of the bootstrap (0)")
+    compare.add_argument("--json", metavar="F", type=Path, help="write the differences as data")
+    compare.set_defaults(run=_compare)
+
+    report = commands.add_parser("report", help="one page of evaluations and runs, side by side")
+    report.add_argument(
+        "runs", metavar="RUN", nargs="+", type=Path, help="an evaluation's JSON file, or a run's folder"
+    )
+    report.add_argument("--output", metavar="F", type=Path, default=Path("report.html"), help="(report.html)")
+    report.set_defaults(run=_report)
     return parser
 
 
@@ -214,14 +238,14 @@ def _demo(args: argparse.Namespace) -> None:
     from .demo import run_demo
     from .report.terminal import print_comparison
 
-    if args.overrides:
-        raise UsageError(f"unknown option --{next(iter(args.overrides))}; see atmanrl demo --help")
+    _no_overrides(args)
     summary = run_demo(args.output_dir, args.seed or 0, args.device or "cpu", args.dtype)
     print_comparison(summary["before"], summary["after"])
     print(f"\n{summary['seconds']:.0f} s; report: {Path(args.output_dir) / 'report.html'}")
 
 
 def _explain(args: argparse.Namespace) -> None:
+    from .attribution import METHODS
     from .explanation import explain
     from .files import write_json
     from .models import load_model
@@ -230,6 +254,8 @@ def _explain(args: argparse.Namespace) -> None:
     from .tasks import load_task
 
     mask = _mask(args)
+    if args.method not in ("mask", *METHODS):
+        raise UsageError(f"--method: no '{args.method}'; choose mask, {', '.join(METHODS)}")
     _writable(args.json, args.html)
     task = load_task(args.task or "gsm8k", args.data)
     example = _example(args, task)
@@ -244,6 +270,7 @@ def _explain(args: argparse.Namespace) -> None:
         reasoning=args.reasoning,
         answer=args.answer,
         mask=mask,
+        method=args.method,
         max_new_tokens=args.max_new_tokens,
     ).to_json()
     print_explanation(explanation)
@@ -300,11 +327,9 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    import json
-    from dataclasses import asdict
-
-    from .evaluation import Decoding, evaluate
-    from .files import write_json, write_text
+    from .evaluation import evaluate, write_evaluation
+    from .faithfulness import MEASURES
+    from .generation import Decoding
     from .models import load_model
     from .report.terminal import print_metrics
     from .tasks import load_task
@@ -312,17 +337,24 @@ def _evaluate(args: argparse.Namespace) -> None:
     mask = _mask(args)
     if args.temperature is not None and args.temperature < 0:
         raise UsageError(f"--temperature must be 0 or more, not {args.temperature}")
+    measures = tuple(args.measures.split(",")) if args.measures else tuple(MEASURES)
+    for measure in measures:
+        if measure not in MEASURES:
+            raise UsageError(f"--measures: no '{measure}'; choose from {','.join(MEASURES)}")
     rows_file = args.json.with_suffix(".jsonl") if args.json else None
+    journal = args.json.with_suffix(".part.jsonl") if args.json else None
     if rows_file is not None and rows_file == args.json:
         raise UsageError(f"--json {args.json}: choose a name that does not end in .jsonl, which holds the rows")
-    for file in (args.json, rows_file):
+    for file in (args.json, rows_file, journal):
         if file is not None and file.resolve() == Path(args.task).resolve():
             raise UsageError(f"--json {args.json} would write over the questions in {args.task}: choose another name")
-    _writable(args.json, rows_file)
+    _writable(args.json, rows_file, journal)
     task = load_task(args.task, args.data)
     examples = task.examples(args.split, args.limit)
     model, tokenizer = load_model(args.model, args.device, args.dtype)
     temperature = task.temperature if args.temperature is None else args.temperature
+    if journal is not None and journal.exists():
+        print(f"going on with {journal}", file=sys.stderr)
     result = evaluate(
         model,
         tokenizer,
@@ -332,12 +364,47 @@ def _evaluate(args: argparse.Namespace) -> None:
         decoding=Decoding(temperature, args.max_new_tokens),
         mask=mask,
         seed=args.seed or 0,
+        measures=measures,
+        reader=load_model(args.reader, args.device, args.dtype) if args.reader else None,
+        settings={"split": args.split, "reader": args.reader},
+        journal=journal,
+        progress=True,
     )
     print_metrics(result.to_json())
-    if args.json and rows_file:
-        write_text(rows_file, "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in result.rows))
-        write_json(args.json, result.to_json())
+    if args.json and journal:
+        rows_file = write_evaluation(args.json, result)
+        journal.unlink(missing_ok=True)
         print(f"metrics: {args.json}; a row a question: {rows_file}")
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from .comparison import compare
+    from .files import write_json
+    from .report.terminal import print_differences
+
+    _no_overrides(args)
+    _writable(args.json)
+    differences = compare(args.a, args.b, args.seed or 0)
+    print_differences(differences)
+    if args.json:
+        write_json(args.json, differences)
+
+
+def _report(args: argparse.Namespace) -> None:
+    from .report.html import write_html
+    from .report.page import load_arms, report_html
+
+    _no_overrides(args)
+    _writable(args.output)
+    if args.output.suffix in (".json", ".jsonl"):
+        raise UsageError(f"--output {args.output} is a page: choose a name that ends in .html")
+    write_html(args.output, report_html(load_arms(args.runs)))
+    print(f"report: {args.output}")
+
+
+def _no_overrides(args: argparse.Namespace) -> None:
+    if args.overrides:
+        raise UsageError(f"unknown option --{next(iter(args.overrides))}; see atmanrl {args.command} --help")
 
 
 if __name__ == "__main__":

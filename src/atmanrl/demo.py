@@ -7,9 +7,10 @@ from typing import Any
 
 from .callbacks import read_metrics
 from .checkpoints import CheckpointError, has_run
-from .evaluation import Decoding, Evaluation, evaluate
+from .evaluation import Evaluation, evaluate, write_evaluation
 from .explanation import Explanation
 from .files import write_json
+from .generation import Decoding
 from .models import load_model
 from .recipe import load_recipe
 from .report.html import demo_html, write_html
@@ -18,6 +19,7 @@ from .tasks import Chains, Example
 from .training import train
 
 QUESTIONS = 512
+QUICK = ("composition", "saliency")
 SHOWN = ("accuracy", "reasoning_tokens", "filler_share", "density", "reliance")
 CURVES = {
     "outcome_reward": "rewards/outcome/mean",
@@ -62,7 +64,18 @@ def run_demo(
     def measure(name: str) -> Evaluation:
         say(f"evaluating {name} on {len(examples)} test stories of chains ...")
         model, tokenizer = load_model(name, device, dtype)
-        return evaluate(model, tokenizer, task, examples, name=name, decoding=decoding, mask=recipe.mask, seed=seed)
+        return evaluate(
+            model,
+            tokenizer,
+            task,
+            examples,
+            name=name,
+            decoding=decoding,
+            mask=recipe.mask,
+            seed=seed,
+            measures=QUICK,
+            chunk=len(examples),
+        )
 
     before = measure("tiny")
     say(f"training for {recipe.grpo['max_steps']} steps on correctness and saliency ...")
@@ -92,6 +105,8 @@ def run_demo(
             for i in _shown(before, after)
         ],
     }
+    write_evaluation(folder / "before.json", before)
+    write_evaluation(folder / "after.json", after)
     write_html(folder / "report.html", demo_html(report))
     summary["seconds"] = report["seconds"] = time.perf_counter() - started
     write_json(folder / "summary.json", summary)
@@ -117,9 +132,9 @@ def _shown(before: Evaluation, after: Evaluation, count: int = 3) -> list[int]:
     both = [
         row
         for row, later, saliency in zip(before.rows, after.rows, after.saliencies, strict=True)
-        if row.correct and later.correct and row.filler_share is not None and saliency is not None
+        if row.correct and later.correct and "filler_share" in row.values and saliency is not None
     ]
-    return [row.index for row in sorted(both, key=lambda row: (-(row.filler_share or 0.0), row.index))[:count]]
+    return [row.index for row in sorted(both, key=lambda row: (-row.values["filler_share"], row.index))[:count]]
 
 
 def _traced(task: Chains, example: Example, result: Evaluation, index: int) -> dict[str, Any]:

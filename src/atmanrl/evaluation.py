@@ -1,35 +1,44 @@
-"""evaluate: how right, how long and how dense a model's reasoning is, with 95 % intervals."""
+"""evaluate: every metric of a model on a task, with 95 % intervals."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.stats import binomtest, bootstrap
+from tqdm.auto import tqdm
 
-from .generation import generate
-from .mask import MaskConfig
-from .rewards import score_completions
-from .saliency import Saliency, tokens_by_span
+from . import __version__
+from .faithfulness import MEASURES, Case, Finding, Findings, Probe, read_cases
+from .files import write_json, write_text
+from .generation import Decoding, generate
+from .journal import Journal
+from .mask import MaskConfig, MaskError, learn_mask
+from .metrics import METRICS
+from .saliency import Saliency
+from .statistics import Metric, curve_with_intervals, mean_with_interval
 from .tasks import Example, Task
-from .text import token_kind
-from .trace import completion_text, prompt_ids, token_texts
+from .trace import prompt_ids
 
-
-@dataclass(frozen=True)
-class Decoding:
-    """How completions were written: `temperature` 0 is greedy."""
-
-    temperature: float = 0.0
-    max_new_tokens: int = 256
+CHUNK = 20
+"""Questions worked on together; what is finished of them is kept when an evaluation is interrupted."""
+OWN = {"accuracy": "correct", "parsed_rate": "parsed"}
+"""Metrics that are fields of a row."""
+NEED_SALIENCY = ("saliency", "removal", "eraser")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One question's outcome. What needs an answer in the asked form, or reasoning, is `None` without it.
+    """One question's outcome.
 
-    `reasoning_tokens` counts tokens; `density`, the shares and `filler_share` are fractions of reasoning tokens
-    (shares: without white space); `reliance` and `answer_logprob` are nats per answer token.
+    Attributes:
+        answer: the model's answer.
+        forced: whether it had to be forced, since the completion held none in the asked form.
+        cue: the text between reasoning and answer.
+        values: the metrics that apply to the question, by name (`atmanrl.metrics.METRICS`).
+        curves, details: what charts and the browser of traces show.
     """
 
     index: int
@@ -38,23 +47,22 @@ class Row:
     completion: str
     correct: bool
     parsed: bool
-    reasoning_tokens: int | None = None
-    density: float | None = None
-    reliance: float | None = None
-    answer_logprob: float | None = None
-    stop_word_share: float | None = None
-    number_share: float | None = None
-    symbol_share: float | None = None
-    filler_share: float | None = None
+    answer: str | None
+    forced: bool
+    cue: str | None
+    values: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
+    def value(self, name: str) -> float | None:
+        """The question's value of a metric, `None` where it has none."""
+        return float(getattr(self, OWN[name])) if name in OWN else self.values.get(name)
 
-@dataclass(frozen=True)
-class Metric:
-    """A mean over questions with its 95 % interval and the number of questions it is over."""
-
-    value: float | None
-    ci95: tuple[float, float] | None
-    n: int
+    def to_json(self) -> dict[str, Any]:
+        """One flat object; a metric that does not apply to the question is null."""
+        plain = {k: v for k, v in asdict(self).items() if k not in ("values", "details", "curves")}
+        values = {name: self.values.get(name) for name in METRICS if name not in OWN}
+        return {**plain, **values, **self.details, "curves": self.curves}
 
 
 @dataclass(frozen=True)
@@ -66,28 +74,18 @@ class Evaluation:
     n: int
     seed: int
     decoding: Decoding
+    settings: dict[str, Any]
     metrics: dict[str, Metric]
+    curves: dict[str, Any]
+    seconds: float
     rows: tuple[Row, ...]
     saliencies: tuple[Saliency | None, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data without rows and saliencies; `accuracy` also stands on its own."""
-        data = {k: v for k, v in asdict(replace(self, rows=(), saliencies=())).items() if v != ()}
+        data = asdict(replace(self, rows=(), saliencies=()))
+        del data["rows"], data["saliencies"]
         return {**data, "accuracy": self.metrics["accuracy"].value}
-
-
-METRICS: dict[str, Callable[[Row], float | None]] = {
-    "accuracy": lambda row: float(row.correct),
-    "parsed_rate": lambda row: float(row.parsed),
-    "reasoning_tokens": lambda row: row.reasoning_tokens,
-    "density": lambda row: row.density,
-    "reliance": lambda row: row.reliance,
-    "answer_logprob": lambda row: row.answer_logprob,
-    "stop_word_share": lambda row: row.stop_word_share,
-    "number_share": lambda row: row.number_share,
-    "symbol_share": lambda row: row.symbol_share,
-    "filler_share": lambda row: row.filler_share,
-}
 
 
 def evaluate(
@@ -100,105 +98,200 @@ def evaluate(
     decoding: Decoding | None = None,
     mask: MaskConfig | None = None,
     seed: int = 0,
+    measures: Sequence[str] = tuple(MEASURES),
+    reader: tuple[Any, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+    journal: Path | None = None,
+    chunk: int = CHUNK,
+    progress: bool = False,
 ) -> Evaluation:
-    """Let the model work through examples, learn a mask for each completion that parses, and summarise.
+    """Let the model work through examples and measure how right and how faithful its reasoning is.
 
     Args:
         name: how the model is named in the result.
         decoding: greedy by default.
         mask: how masks are learned.
-        seed: of sampling and of the bootstrap.
+        seed: of everything random.
+        measures: names from `faithfulness.MEASURES`; all by default.
+        reader: another model and its tokenizer, for legibility, which is left out without.
+        settings: further facts to record with the result (the split, ...).
+        journal: a file that finished parts are kept in until the end, and taken from if it is there.
+        chunk: questions worked on together; it enters the sampling.
+        progress: show a bar.
 
     Raises:
-        RewardError: a mask cannot be learned.
+        ValueError: no examples, an unknown measure, or a mask that cannot be learned.
+        JournalError: the journal belongs to another evaluation.
     """
+    started = time.perf_counter()
     if not examples:
         raise ValueError("nothing to evaluate: the task gave no examples")
-    decoding = decoding or Decoding()
-    prompts = [task.prompt(example) for example in examples]
-    completions = generate(
-        model,
-        tokenizer,
-        [prompt_ids(tokenizer, prompt) for prompt in prompts],
-        decoding.max_new_tokens,
-        decoding.temperature,
-        seed,
+    for measure in measures:
+        if measure not in MEASURES:
+            raise ValueError(f"no measure '{measure}': choose {', '.join(MEASURES)}")
+    decoding, mask = decoding or Decoding(), mask or MaskConfig()
+    facts = {
+        **(settings or {}),
+        "version": __version__,
+        "measures": [measure for measure in MEASURES if measure in measures],
+        "chunk": chunk,
+        "mask": asdict(mask),
+    }
+    identity = {**facts, "model": name, "weights": fingerprint(model), "task": task.name, "n": len(examples)}
+    identity |= {"questions": _digest(e.question for e in examples), "seed": seed, "decoding": asdict(decoding)}
+    identity |= {"reader_weights": fingerprint(reader[0]) if reader else None}
+    kept = Journal(journal, identity)
+    rows: list[Row] = []
+    saliencies: list[Saliency | None] = []
+    stages = 1 + _needs_saliency(measures) + len(facts["measures"])
+    with tqdm(total=stages * len(range(0, len(examples), chunk)), disable=not progress, unit="part", mininterval=1) as bar:
+        for start in range(0, len(examples), chunk):
+            some = examples[start : start + chunk]
+            probe = Probe(model, tokenizer, task, (), seed, decoding, mask, reader)
+            probe = replace(probe, cases=tuple(_cases(probe, some, start, kept, bar)))
+            if _needs_saliency(measures):
+                probe = replace(probe, cases=tuple(_with_saliency(probe, start, kept, bar)))
+            findings = [_measure(probe, measure, start, kept, bar) for measure in facts["measures"]]
+            rows += [
+                _row(case, [found[case.index] for found in findings if case.index in found]) for case in probe.cases
+            ]
+            saliencies += [case.saliency for case in probe.cases]
+    return Evaluation(
+        model=name,
+        task=task.name,
+        n=len(rows),
+        seed=seed,
+        decoding=decoding,
+        settings=facts,
+        metrics=summarise(rows, seed),
+        curves=summarise_curves(rows, seed),
+        seconds=time.perf_counter() - started,
+        rows=tuple(rows),
+        saliencies=tuple(saliencies),
     )
-    scored = score_completions(
-        model, tokenizer, task, prompts, completions, [example.answer for example in examples], mask
-    )
-    rows = []
-    for index, (example, ids, score) in enumerate(zip(examples, completions, scored, strict=True)):
-        text = completion_text(tokenizer, ids)
-        parts = task.parse(text)
-        facts: dict[str, Any] = {}
-        if parts is not None:
-            tokens = _reasoning_tokens(tokenizer, ids, parts.reasoning_end)
-            facts = {"reasoning_tokens": len(tokens), **composition(tokens), **filler_share(task, example, tokens)}
-        if score.saliency is not None:
-            facts |= {
-                "density": score.saliency.density,
-                "reliance": score.saliency.reliance,
-                "answer_logprob": score.saliency.open,
-            }
-        rows.append(Row(index, example.question, example.answer, text, score.correct, parts is not None, **facts))
-    metrics = summarise(rows, seed)
-    saliencies = tuple(score.saliency for score in scored)
-    return Evaluation(name, task.name, len(rows), seed, decoding, metrics, tuple(rows), saliencies)
+
+
+def write_evaluation(path: Path, evaluation: Evaluation) -> Path:
+    """Write an evaluation to `path` and its rows beside it, with the ending `.jsonl`; returns the rows' file.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    rows_file = path.with_suffix(".jsonl")
+    lines = [json.dumps(row.to_json(), ensure_ascii=False, allow_nan=False) + "\n" for row in evaluation.rows]
+    write_text(rows_file, "".join(lines))
+    write_json(path, evaluation.to_json())
+    return rows_file
 
 
 def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Metric]:
-    """Every metric that at least one row has, with its interval."""
+    """Every metric that at least one row has, with its interval over the questions."""
     metrics = {}
-    for name, of in METRICS.items():
-        values = [float(v) for row in rows if (v := of(row)) is not None]
-        if values or name in ("accuracy", "parsed_rate"):
+    for name in METRICS:
+        values = [value for row in rows if (value := row.value(name)) is not None]
+        if values or name in OWN:
             metrics[name] = mean_with_interval(values, seed)
     return metrics
 
 
-def mean_with_interval(values: Sequence[float], seed: int = 0) -> Metric:
-    """Mean and 95 % interval over the questions: Wilson's for rates (all values 0 or 1), else a percentile bootstrap of
-    2,000 resamples."""
-    if not values:
-        return Metric(None, None, 0)
-    data = np.asarray(values, dtype=float)
-    mean = float(data.mean())
-    if np.isin(data, (0.0, 1.0)).all():
-        rate = binomtest(int(data.sum()), len(data)).proportion_ci(method="wilson")
-        return Metric(mean, (float(rate.low), float(rate.high)), len(data))
-    if np.ptp(data) == 0:
-        return Metric(mean, (mean, mean), len(data))
-    interval = bootstrap(
-        (data,), np.mean, n_resamples=2000, method="percentile", rng=np.random.default_rng(seed)
-    ).confidence_interval
-    return Metric(mean, (float(interval.low), float(interval.high)), len(data))
+def summarise_curves(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
+    """Every curve, pointwise over the questions; a question's last value stands for what lies beyond its own end."""
+    curves: dict[str, Any] = {}
+    for name in dict.fromkeys(name for row in rows for name in row.curves):
+        own = [row.curves[name] for row in rows if name in row.curves]
+        x = max((curve["x"] for curve in own), key=len)
+        series = {
+            kind: curve_with_intervals([_reaching(curve["series"][kind], len(x)) for curve in own], seed)
+            for kind in own[0]["series"]
+        }
+        curves[name] = {"x": x, "series": series}
+    return curves
 
 
-def composition(tokens: Sequence[str]) -> dict[str, float]:
-    """Shares of stop words, numbers and symbols among the tokens that are not white space; empty without any."""
-    kinds = [kind for token in tokens if (kind := token_kind(token)) != "space"]
-    if not kinds:
-        return {}
-    names = {"stop_word_share": "stop_word", "number_share": "number", "symbol_share": "symbol"}
-    return {name: kinds.count(kind) / len(kinds) for name, kind in names.items()}
+def _reaching(values: list[float | None], length: int) -> list[float | None]:
+    return values + values[-1:] * (length - len(values))
 
 
-def filler_share(task: Task, example: Example, tokens: Sequence[str]) -> dict[str, float]:
-    """Filler tokens over reasoning tokens, where the task knows its filler; 0 for empty reasoning."""
-    find = getattr(task, "filler_spans", None)
-    if find is None:
-        return {}
-    filler = tokens_by_span(tokens, find(example, "".join(tokens)))
-    return {"filler_share": sum(map(len, filler)) / max(1, len(tokens))}
+def fingerprint(model: Any) -> str:
+    """A short name of a model's weights: equal weights have equal names."""
+    return _digest(f"{name} {parameter.double().sum().item():.12g}" for name, parameter in model.named_parameters())
 
 
-def _reasoning_tokens(tokenizer: Any, ids: Sequence[int], reasoning_end: int) -> list[str]:
-    """Texts of the completion's tokens that end within the reasoning."""
-    tokens, at = [], 0
-    for text in token_texts(tokenizer, ids):
-        at += len(text)
-        if at > reasoning_end:
-            break
-        tokens.append(text)
-    return tokens
+def _digest(texts: Iterator[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _needs_saliency(measures: Sequence[str]) -> bool:
+    return any(measure in NEED_SALIENCY for measure in measures)
+
+
+def _kept(kept: Journal, key: str, bar: Any, make: Callable[[], Any]) -> Any:
+    """A part from the journal, or made now and kept there."""
+    stage, _, start = key.partition(" ")
+    bar.set_postfix_str(f"{stage}, questions from {start}")
+    if key not in kept:
+        made = make()
+        kept.add(key, made)
+        bar.update()
+        return made
+    bar.update()
+    return kept[key]
+
+
+def _cases(probe: Probe, examples: Sequence[Example], start: int, kept: Journal, bar: Any) -> list[Case]:
+    prompts = [prompt_ids(probe.tokenizer, probe.task.prompt(example)) for example in examples]
+
+    def write() -> list[list[int]]:
+        d = probe.decoding
+        return generate(probe.model, probe.tokenizer, prompts, d.max_new_tokens, d.temperature, probe.seed + start)
+
+    completions = _kept(kept, f"completions {start}", bar, write)
+    return read_cases(probe.model, probe.tokenizer, probe.task, examples, prompts, completions, start)
+
+
+def _with_saliency(probe: Probe, start: int, kept: Journal, bar: Any) -> list[Case]:
+    def learn() -> list[dict[str, Any]]:
+        try:
+            return [asdict(s) for s in learn_mask(probe.model, [case.trace for case in probe.traced], probe.mask)]
+        except MaskError as error:
+            raise MaskError(f"questions from {start}: {error}") from error
+
+    learned = iter(_kept(kept, f"masks {start}", bar, learn))
+    cases = []
+    for case in probe.cases:
+        if case.found is None:
+            cases.append(case)
+            continue
+        data = next(learned)
+        saliency = Saliency(**{**data, "tokens": tuple(data["tokens"]), "gates": tuple(data["gates"])})
+        cases.append(replace(case, saliency=saliency))
+    return cases
+
+
+def _measure(probe: Probe, measure: str, start: int, kept: Journal, bar: Any) -> Findings:
+    data = _kept(
+        kept,
+        f"{measure} {start}",
+        bar,
+        lambda: {str(index): asdict(finding) for index, finding in MEASURES[measure](probe).items()},
+    )
+    return {int(index): Finding(**finding) for index, finding in data.items()}
+
+
+def _row(case: Case, findings: list[Finding]) -> Row:
+    row = Row(
+        case.index,
+        case.example.question,
+        case.example.answer,
+        case.completion,
+        case.correct,
+        case.parsed,
+        case.answer,
+        case.answer is not None and not case.parsed,
+        case.trace.text(case.trace.cue) if case.found else None,
+    )
+    for finding in findings:
+        row.values.update(finding.values)
+        row.curves.update(finding.curves)
+        row.details.update(finding.details)
+    return row

@@ -1,9 +1,11 @@
 """explain: one question, its reasoning, and what the answer rests on."""
 
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import Any, Literal
 
+from .attribution import Method, attribute
+from .faithfulness import read_cases
+from .forcing import read_answer
 from .generation import generate
 from .mask import MaskConfig, learn_mask
 from .saliency import SALIENT_GATE, Saliency
@@ -22,7 +24,8 @@ class Explanation:
     """A trace's texts and its saliency.
 
     `correct` is the verdict on the model's own answer: `None` where the answer was given, or the truth is not known.
-    `source` says where reasoning and answer come from: `model`, `reference`, or `given`.
+    `source` says where reasoning and answer come from: `model`, `reference`, or `given`. `method` says what its
+    saliency is: learned gates (`mask`), or another method's scores as shares of the largest.
     """
 
     model: str
@@ -34,14 +37,16 @@ class Explanation:
     truth: str | None = None
     task: str = ""
     source: str = "model"
+    method: Method | Literal["mask"] = "mask"
 
     def to_json(self) -> dict[str, Any]:
         """What `explain --json` writes; the reasoning's tokens join to its text."""
-        s = self.saliency
+        s, learned = self.saliency, self.method == "mask"
         return {
             "model": self.model,
             "task": self.task,
             "source": self.source,
+            "method": self.method,
             "question": self.question,
             "reasoning": [
                 {"token": token, "saliency": gate, "salient": salient}
@@ -51,9 +56,9 @@ class Explanation:
             "answer": self.answer,
             "correct": self.correct,
             "truth": self.truth,
-            "answer_logprob": {"open": s.open, "closed": s.closed, "learned": s.learned},
+            "answer_logprob": {"open": s.open, "closed": s.closed, "learned": s.learned if learned else None},
             "reliance": s.reliance,
-            "density": s.density,
+            "density": s.density if learned else None,
             "threshold": SALIENT_GATE,
             "kinds": s.by_kind(),
             "sentences": [{"text": part.text, "saliency": part.saliency} for part in s.by_sentence()],
@@ -74,6 +79,7 @@ def explain(
     reasoning: str | None = None,
     answer: str | None = None,
     mask: MaskConfig | None = None,
+    method: Method | Literal["mask"] = "mask",
     max_new_tokens: int = 256,
 ) -> Explanation:
     """Explain one example.
@@ -84,13 +90,16 @@ def explain(
             what it wrote and lets it answer.
         reasoning: reasoning to use instead of either; with an empty `example.answer` the model answers after it.
         answer: the answer to explain, instead of the model's own after its own reasoning.
+        method: the learned mask, or another method that it is compared with (`attribution.METHODS`), whose scores are
+            shown as shares of the largest.
 
     Raises:
+        AttributionError: no such method, or it needs a package that is not installed.
         ExplainError: there is no worked solution, or the model wrote no reasoning or no answer.
     """
     prompt = task.prompt(example)
     if reasoning is None and reasoning_from == "model":
-        trace = _generated_trace(model, tokenizer, task, prompt_ids(tokenizer, prompt), max_new_tokens)
+        trace = _generated_trace(model, tokenizer, task, example, prompt_ids(tokenizer, prompt), max_new_tokens)
     else:
         text = example.reasoning if reasoning is None else reasoning
         if text is None:
@@ -111,11 +120,12 @@ def explain(
         question=example.question,
         cue=trace.text(trace.cue),
         answer=answer,
-        saliency=learn_mask(model, trace, mask),
+        saliency=learn_mask(model, trace, mask) if method == "mask" else _by_other_means(model, trace, method),
         correct=task.check(answer, example.answer) if own and example.answer else None,
         truth=example.answer or None,
         task=task.name,
         source="given" if reasoning is not None else reasoning_from,
+        method=method,
     )
 
 
@@ -126,36 +136,31 @@ def _with_answer(tokenizer: Any, trace: Trace, answer: str) -> Trace:
     return replace(trace, ids=(*trace.ids[: trace.cue_end], *ids), texts=texts)
 
 
-def _generated_trace(model: Any, tokenizer: Any, task: Task, prompt: list[int], max_new_tokens: int) -> Trace:
-    ids = generate(model, tokenizer, [prompt], max_new_tokens)[0]
-    text = completion_text(tokenizer, ids)
-    parts = task.parse(text)
-    if parts is None:
-        ends = list(accumulate(len(piece) for piece in token_texts(tokenizer, ids)))
-        ids = ids[: sum(end <= len(text.rstrip()) for end in ends)]
-        if not ids:
-            raise ExplainError("the model wrote no reasoning: give it with --reasoning")
-        reasoning_end = len(completion_text(tokenizer, ids))
-        ids = ids + tokenizer(task.cue, add_special_tokens=False)["input_ids"]
-        answer = _answer_after(model, tokenizer, task, prompt + ids)
-        ids = ids + tokenizer(answer, add_special_tokens=False)["input_ids"]
-        answer_start = reasoning_end + len(task.cue)
-        span = (reasoning_end, answer_start, answer_start + len(answer))
-    else:
-        span = (parts.reasoning_end, parts.answer_start, parts.answer_end)
-        if not text[: parts.reasoning_end].strip():
-            raise ExplainError("the model answered without reasoning: give it with --reasoning")
-    return Trace.from_ids(tokenizer, prompt, ids, span)
+def _generated_trace(
+    model: Any, tokenizer: Any, task: Task, example: Example, prompt: list[int], max_new_tokens: int
+) -> Trace:
+    """The model's own trace, its answer forced where it comes to none in the asked form."""
+    ids = generate(model, tokenizer, [prompt], max_new_tokens)
+    case = read_cases(model, tokenizer, task, [example], [prompt], ids)[0]
+    if case.found is None:
+        if case.answer is None and case.completion.strip():
+            raise ExplainError("the model gives no answer after the cue: give it with --answer")
+        wrote = "answered without reasoning" if case.parsed else "wrote no reasoning"
+        raise ExplainError(f"the model {wrote}: give it with --reasoning")
+    return case.found
 
 
 def _answer_after(model: Any, tokenizer: Any, task: Task, ids: list[int]) -> str:
-    """The first line that the model writes after the cue, greedily; what the task can parse of it where it can."""
+    """What the model writes after the cue, greedily, to the end of the answer in it."""
     text = completion_text(tokenizer, generate(model, tokenizer, [ids], 16)[0])
-    parts = task.parse("." + task.cue + text)
-    if parts is not None:
-        shift = 1 + len(task.cue)
-        return text[max(0, parts.answer_start - shift) : parts.answer_end - shift]
-    line = text.split("\n")[0]
-    if not line.strip():
+    answer = read_answer(task, task.cue, text)
+    if answer is None:
         raise ExplainError("the model gives no answer after the cue: give it with --answer")
-    return line
+    return text[: text.find(answer) + len(answer)]
+
+
+def _by_other_means(model: Any, trace: Trace, method: Method) -> Saliency:
+    """Scores of another method in the place of gates, as shares of the largest; nothing was learned."""
+    found = attribute(model, [trace], method)[0]
+    nothing = float("nan")
+    return Saliency(found.tokens, found.shares, found.open, found.closed, nothing, "all", 0, found.seconds)

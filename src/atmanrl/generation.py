@@ -1,12 +1,21 @@
 """Completions of many prompts, in batches by length."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from .attention import frozen
 from .mask import micro_batches
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How completions are written: `temperature` 0 is greedy."""
+
+    temperature: float = 0.0
+    max_new_tokens: int = 256
 
 
 def generate(

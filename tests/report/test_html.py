@@ -214,7 +214,7 @@ def test_explanation_figures() -> None:
         "\u22125.25",
         "\u22120.03",
         "5.13",
-        "0.38",
+        "37.5 %",
         "scope all",
         "15 steps",
         "over 0.50",
@@ -251,7 +251,7 @@ def test_curves_are_drawn_and_described() -> None:
     page = Page(demo_html(demo()))
     labels = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg"]
     assert labels == [
-        "Filler share: 28.6 % at step 1, 1.7 % at step 40",
+        "Filler: 28.6 % at step 1, 1.7 % at step 40",
         "<i>reward: \u22120.50 at step 1, 1.25 at step 40",
     ]
     for tag, attrs in page.tags:

@@ -38,7 +38,17 @@ def printed(show: Any, *args: Any, colour: bool = False, encoding: str = "utf-8"
 
 def test_shows_every_figure() -> None:
     text = printed(print_explanation, explanation(["14", " +", " 4", " =", " 18", "."], {0, 4}, threshold=0.5))
-    for wanted in ("Sam has 14 coins", "-0.12", "-5.25", "-0.03", "5.13", "0.33", "2 of 6 tokens", "tiny", "15 steps"):
+    for wanted in (
+        "Sam has 14 coins",
+        "-0.12",
+        "-5.25",
+        "-0.03",
+        "5.13",
+        "33.3 %",
+        "2 of 6 tokens",
+        "tiny",
+        "15 steps",
+    ):
         assert wanted in text
     assert "[14] + 4 = [18]." in text
     assert "over 0.50" in text
@@ -108,8 +118,8 @@ def test_comparison_shows_before_after_and_change() -> None:
     rows = {line.split("  ")[0]: line for line in text.splitlines()}
     assert "93.8 % [91.5, 95.6]" in rows["Accuracy"] and "-1.6 pts" in rows["Accuracy"]
     assert "-19.1 (-44 %)" in rows["Reasoning tokens"]
-    assert "-26.9 pts (-94 %)" in rows["Filler share"]
-    assert "+0.00 (+0 %)" in rows["Density"]
+    assert "-26.9 pts (-94 %)" in rows["Filler"]
+    assert "+0.0 pts (+0 %)" in rows["Density"]
     assert rows["Reliance (nats)"].endswith("+1.50")
     assert rows["Questions"].count("512") == 2
     assert "Bracketed [red]" in rows

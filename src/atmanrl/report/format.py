@@ -1,25 +1,33 @@
 """What both views share: metrics' labels, figures with their units, model text made harmless."""
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-METRICS = {
-    "accuracy": "Accuracy",
-    "reasoning_tokens": "Reasoning tokens",
-    "filler_share": "Filler share",
-    "density": "Density",
-    "reliance": "Reliance (nats)",
-    "bypass": "Bypass (nats)",
-    "n": "Questions",
-}
-"""Label of each metric, in the order in which tables show them; others follow under their own names."""
+from ..metrics import METRICS
+
+_OTHERS = {"bypass": "Bypass (nats)", "n": "Questions"}
+"""What tables show beside the metrics, after them."""
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 
 
 def label(name: str) -> str:
-    """How a metric is called in tables."""
-    return METRICS.get(name) or name.replace("_", " ").capitalize()
+    """How a metric is called in tables that have no column for units."""
+    if name in METRICS:
+        return METRICS[name].label + (" (nats)" if METRICS[name].unit == "nats" else "")
+    return _OTHERS.get(name) or name.replace("_", " ").capitalize()
+
+
+def group(name: str) -> str:
+    """The criterion that a metric belongs to; `Other` for one that we do not know."""
+    return METRICS[name].group if name in METRICS else "Other"
+
+
+def in_table_order(names: Iterable[str]) -> list[str]:
+    """`names` in the order of `METRICS`, unknown ones last, as they come."""
+    names = list(names)
+    return [name for name in METRICS if name in names] + [name for name in names if name not in METRICS]
 
 
 def harmless(text: str) -> str:
@@ -33,14 +41,21 @@ def one_line(text: str, most: int = 40) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
+def is_percent(name: str) -> bool:
+    """Whether a metric is a rate, which is shown in percent."""
+    if name in METRICS:
+        return METRICS[name].unit == "rate"
+    return name.endswith(("_accuracy", "share", "rate"))
+
+
 def figure(name: str, value: float | None) -> str:
     """A metric's value with its unit: shares and rates in percent, counts whole, `n/a` for what is not a number."""
     if value is None or not math.isfinite(value):
         return "n/a"
-    return f"{100 * value:.1f} %" if _is_share(name) else _number(value)
+    return f"{100 * value:.1f} %" if is_percent(name) else _number(value)
 
 
-def interval(name: str, ci95: list[float] | None) -> str:
+def interval(name: str, ci95: Sequence[float] | None) -> str:
     """A 95 % interval in the metric's unit, in brackets; empty for none."""
     if not ci95:
         return ""
@@ -51,21 +66,37 @@ def change(name: str, before: float | None, after: float | None) -> tuple[str, s
     """From `before` to `after`: absolute and, but for accuracy, relative; empty where there is none to state."""
     if name == "n" or before is None or after is None or not math.isfinite(after - before):
         return "", ""
-    if _is_share(name):
-        absolute = f"{round(100 * (after - before), 1) + 0.0:+.1f} pts"
-    else:
-        decimals = 1 if max(abs(before), abs(after)) >= 10 else 2
-        absolute = f"{round(after - before, decimals) + 0.0:+.{decimals}f}"
+    absolute = difference(name, after - before, max(abs(before), abs(after)))
     if name == "accuracy" or before <= 0 or after < 0:
         return absolute, ""
     return absolute, f"({round(100 * (after - before) / before):+d} %)"
 
 
+def difference(name: str, value: float | None, size: float | None = None) -> str:
+    """A signed difference in the metric's unit, rates in percentage points; `size`: how large the compared values are,
+    where that decides on the decimals."""
+    if value is None or not math.isfinite(value):
+        return "n/a"
+    if is_percent(name):
+        return f"{round(100 * value, 1) + 0.0:+.1f} pts"
+    decimals = 1 if (abs(value) if size is None else size) >= 10 else 2
+    return f"{round(value, decimals) + 0.0:+.{decimals}f}"
+
+
+def difference_interval(name: str, ci95: Sequence[float] | None) -> str:
+    """A 95 % interval of a difference, in brackets; empty for none."""
+    if not ci95:
+        return ""
+    size = max(abs(bound) for bound in ci95)
+    return "[" + ", ".join(difference(name, bound, size).removesuffix(" pts") for bound in ci95) + "]"
+
+
 def compared(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, str]]:
     """Rows of a before/after table: every number that either side has, as text."""
-    names = [name for name in METRICS if name in before or name in after]
-    others = {**before, **after}
-    names += [name for name, value in others.items() if name not in METRICS and _is_number(value)]
+    sides = {**before, **after}
+    known = [*METRICS, *_OTHERS]
+    names = [name for name in known if name in sides]
+    names += [name for name, value in sides.items() if name not in known and _is_number(value)]
     rows = []
     for name in names:
         absolute, relative = change(name, before.get(name), after.get(name))
@@ -94,10 +125,6 @@ def _number(value: float) -> str:
     if isinstance(value, int):
         return str(value)
     return f"{value:.1f}" if abs(value) >= 10 else f"{round(value, 2) + 0.0:.2f}"
-
-
-def _is_share(name: str) -> bool:
-    return name == "accuracy" or name.endswith(("_accuracy", "share", "rate"))
 
 
 def _is_number(value: Any) -> bool:

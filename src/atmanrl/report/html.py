@@ -1,4 +1,4 @@
-"""Results as HTML pages that open from disk: one file, no script, no network, all model text escaped."""
+"""Results as HTML pages that open from disk: one file, no network, all model text escaped."""
 
 import math
 import re
@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..files import write_text
 from . import format as fmt
+from .charts import minus, tick_text, ticks
 
 _WIDTH, _HEIGHT = 320, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 14, 12, 26
@@ -18,7 +19,7 @@ _BIDI = re.compile("[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
 def explanation_html(explanation: dict[str, Any]) -> str:
     """A page for one trace as `explain --json` holds it; `cue`, `threshold`, `kinds`, `sentences`, `correct` and
     `bypass` are shown where it has them."""
-    page = _environment().get_template("explanation.html.j2")
+    page = environment().get_template("explanation.html.j2")
     return page.render(e=explanation, most_salient=fmt.most_salient(explanation["reasoning"]))
 
 
@@ -30,7 +31,7 @@ def demo_html(demo: dict[str, Any]) -> str:
             known); `curves` (lists of step and value by name); `traces` (each with `question`, `truth`, and `before`
             and `after`: explanations that also hold `filler`, one bool a token).
     """
-    page = _environment().get_template("demo.html.j2")
+    page = environment().get_template("demo.html.j2")
     curves = [_curve(name, points) for name, points in demo["curves"].items()]
     rows = fmt.compared(demo["before"], demo["after"])
     return page.render(d=demo, rows=rows, curves=[curve for curve in curves if curve])
@@ -41,7 +42,8 @@ def write_html(path: str | Path, html: str) -> None:
     write_text(path, html)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """What renders the templates: everything escaped that is not marked as safe, nothing undefined passed over."""
     environment = Environment(
         loader=PackageLoader("atmanrl.report"),
         autoescape=True,
@@ -52,8 +54,8 @@ def _environment() -> Environment:
     environment.filters |= {
         "harmless": fmt.harmless,
         "one_line": fmt.one_line,
-        "figure": lambda value, name="": _minus(fmt.figure(name, value)),
-        "minus": _minus,
+        "figure": lambda value, name="": minus(fmt.figure(name, value)),
+        "minus": minus,
         "duration": fmt.duration,
         "label": fmt.label,
         "marks": _marks,
@@ -61,10 +63,6 @@ def _environment() -> Environment:
         "shade": lambda saliency: f"{min(max(saliency or 0.0, 0.0), 1.0):.2f}",
     }
     return environment
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "\u2212")
 
 
 def _marks(token: str) -> str:
@@ -88,8 +86,8 @@ def _curve(name: str, points: list[list[float]]) -> dict[str, Any] | None:
     if not points:
         return None
     steps, values = [step for step, _ in points], [value for _, value in points]
-    y_ticks = _ticks(min(values), max(values))
-    x_ticks = [tick for tick in _ticks(min(steps), max(steps), whole=True) if min(steps) <= tick <= max(steps)]
+    y_ticks = ticks(min(values), max(values))
+    x_ticks = [tick for tick in ticks(min(steps), max(steps), whole=True) if min(steps) <= tick <= max(steps)]
 
     def x(step: float) -> float:
         share = (step - min(steps)) / ((max(steps) - min(steps)) or 1)
@@ -100,7 +98,8 @@ def _curve(name: str, points: list[list[float]]) -> dict[str, Any] | None:
         return round(_HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM), 1)
 
     apart = y_ticks[1] - y_ticks[0]
-    ends = [_minus(_tick(name, value, apart / 20)) for value in (values[0], values[-1])]
+    percent = fmt.figure(name, 0.0).endswith("%")
+    ends = [minus(tick_text(percent, value, apart / 20)) for value in (values[0], values[-1])]
     return {
         "label": fmt.label(name),
         "size": (_WIDTH, _HEIGHT),
@@ -110,27 +109,7 @@ def _curve(name: str, points: list[list[float]]) -> dict[str, Any] | None:
         "points": " ".join(f"{x(step)},{y(value)}" for step, value in points),
         "last": (x(steps[-1]), y(values[-1])),
         "x_ticks": [(x(tick), str(int(tick))) for tick in x_ticks],
-        "y_ticks": [(y(tick), _minus(_tick(name, tick, apart))) for tick in y_ticks],
+        "y_ticks": [(y(tick), minus(tick_text(percent, tick, apart))) for tick in y_ticks],
         "ends": ends,
         "described": f"{fmt.label(name)}: {ends[0]} at step {steps[0]:g}, {ends[1]} at step {steps[-1]:g}",
     }
-
-
-def _ticks(low: float, high: float, whole: bool = False) -> list[float]:
-    """Three to six round numbers, evenly apart, that reach from `low` or below to `high` or above."""
-    span = (high - low) or abs(high) or 1.0
-    unit = 10.0 ** math.floor(math.log10(span / 3))
-    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= span / 4)
-    if whole:
-        step = max(1.0, step)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [step * i for i in range(first, max(last, first + 1) + 1)]
-
-
-def _tick(name: str, value: float, step: float) -> str:
-    """`value` in the metric's unit, with the decimals that tell ticks `step` apart from each other."""
-    percent = fmt.figure(name, 0.0).endswith("%")
-    scale, unit = (100, " %") if percent else (1, "")
-    decimals = max(0, -math.floor(math.log10(step * scale) + 1e-9))
-    number = f"{value * scale:.3g}" if decimals > 5 else f"{round(value * scale, decimals) + 0.0:.{decimals}f}"
-    return f"{number}{unit}"

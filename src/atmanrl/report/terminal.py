@@ -1,7 +1,8 @@
 """Results in the terminal, readable with and without colour."""
 
 import re
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 from rich.box import SIMPLE_HEAD
 from rich.color import Color
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from . import format as fmt
 
+Item = TypeVar("Item")
 _COOL, _HOT = (104, 98, 88), (255, 176, 0)
 _BIDI = re.compile("[\u200e\u200f\u061c\u2028-\u202e\u2066-\u2069]")
 
@@ -95,10 +97,42 @@ def print_metrics(result: dict[str, Any], console: Console | None = None) -> Non
     shown = [f"{key} {_phrase(value)}" if key != "model" else str(value) for key, value in facts.items()]
     console.print(_text(console, ", ".join(shown), "bold"))
     table = _table("Metric", "Value", "95 % interval", "n")
-    for name, metric in metrics.items():
+    names = fmt.in_table_order(metrics)
+    for name, indent in _grouped(table, names, [fmt.group(name) for name in names]):
+        metric = metrics[name]
         cells = (fmt.figure(name, metric["value"]), fmt.interval(name, metric.get("ci95")), str(metric.get("n", "")))
-        table.add_row(_text(console, fmt.label(name)), *cells)
+        table.add_row(_text(console, indent + fmt.label(name)), *cells)
     console.print(table)
+
+
+def print_differences(comparison: dict[str, Any], console: Console | None = None) -> None:
+    """Show what `compare` finds: every metric of both sides with the paired difference, then each finding in words.
+
+    Args:
+        comparison: `a`, `b` (what the sides are called), `questions` (how many both answered) and `rows`, each with
+            `metric`, `group`, `a`, `b`, `difference`, `ci95`, `n`, `verdict` (higher, lower or none) and `sentence`;
+            `notes`, sentences on the whole, may be there.
+        console: where to; the standard output by default.
+    """
+    console = console or Console()
+    a, b, rows = comparison["a"], comparison["b"], comparison["rows"]
+    console.print(_text(console, f"A: {a}\nB: {b}\n{comparison['questions']} questions that both answered", "bold"))
+    table = _table("Metric", "A", "B", "B - A [95 % interval]", "n")
+    for row, indent in _grouped(table, rows, [row["group"] for row in rows]):
+        name = row["metric"]
+        apart = Text.assemble(
+            fmt.difference(name, row["difference"]), (f" {fmt.difference_interval(name, row['ci95'])}".rstrip(), "dim")
+        )
+        style = "bold" if row["verdict"] in ("higher", "lower") else ""
+        cells = (fmt.figure(name, row["a"]), fmt.figure(name, row["b"]), apart, str(row["n"]))
+        table.add_row(_text(console, indent + fmt.label(name)), *cells, style=style)
+    console.print(table)
+    console.print()
+    sentences = [row["sentence"] for row in rows if row.get("sentence")]
+    for sentence in [*sentences, *comparison.get("notes", [])]:
+        bullet = Table.grid(padding=(0, 1))
+        bullet.add_row("-", _text(console, sentence))
+        console.print(bullet)
 
 
 def print_samples(step: int, samples: list[dict[str, Any]], console: Console | None = None) -> None:
@@ -127,6 +161,16 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="right")
     return table
+
+
+def _grouped(table: Table, items: Sequence[Item], groups: Sequence[str]) -> Iterator[tuple[Item, str]]:
+    """Each item with the indent of its row, after a row that names its group wherever a new one starts."""
+    last = None
+    for item, group in zip(items, groups, strict=True):
+        if group != last:
+            table.add_row(Text(group, "bold"))
+            last = group
+        yield item, "  "
 
 
 def _shaded(console: Console, reasoning: list[dict[str, Any]]) -> Text:

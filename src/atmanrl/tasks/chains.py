@@ -8,7 +8,7 @@ last value alone, a model reads the last equation alone, and nothing is owed to 
 
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..text import sentence_spans
 from .task import Example, Parsed
@@ -71,6 +71,12 @@ def _make_step(rng: random.Random, value: int) -> tuple[str, str, int, int]:
     return rng.choice(LOSSES), "-", 10, value - 10
 
 
+def wrong_answer(example: Example, rng: random.Random) -> str:
+    """A wrong answer that looks like the example's: as many values, the last of them another."""
+    *before, last = example.answer.split()
+    return " ".join((*before, str(rng.choice([value for value in range(1, LARGEST + 1) if value != int(last)]))))
+
+
 def wordy_reasoning(example: Example, rng: random.Random) -> str:
     """The example's equations with filler sentences scattered among them: what the bundled model learned to write."""
     parts = []
@@ -105,18 +111,25 @@ class Chains:
     """The bundled task. Splits are drawn from fixed seeds, so that every machine sees the same stories.
 
     Completions are sampled: the bundled model scatters filler by chance, and its single most likely text has none.
+
+    Attributes:
+        key: every story ends with a right answer key, "The answer key says 18 36."
     """
 
     name: str = "chains"
     cue: str = " The answer is"
     temperature: float = 1.0
+    key: bool = False
 
     def examples(self, split: str, limit: int | None = None) -> list[Example]:
         if split not in SPLIT_SEEDS:
             raise ValueError(f"chains has no split '{split}': choose one of {', '.join(SPLIT_SEEDS)}")
         rng = random.Random(SPLIT_SEEDS[split])
         size = SPLIT_SIZES[split] if limit is None else min(limit, SPLIT_SIZES[split])
-        return [make_example(rng) for _ in range(size)]
+        examples = [make_example(rng) for _ in range(size)]
+        if self.key:
+            return [replace(e, question=f"{e.question} The answer key says {e.answer}.") for e in examples]
+        return examples
 
     def prompt(self, example: Example) -> str:
         return f"{example.question}\nThink:"

@@ -1,0 +1,79 @@
+"""Does every metric tell a faithful model from an unfaithful one? On control models made to be what they are.
+
+    python benchmarks/separation.py            # 200 test stories, about five minutes on 2 cores
+
+`reasoner` needs its reasoning, `copier` copies an answer key from the prompt over decorative reasoning, `guesser`
+answers at random, `teller` copies and says so (`scripts/build_controls.py`). All work the same stories, which carry a right answer key; reasoner and
+copier are equally often right. `hint_gain` is of wrong answers only, so it is taken on stories without a key. Prints each
+metric with 95 % intervals and whether they are apart; writes benchmarks/results/separation.json.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from atmanrl.evaluation import evaluate
+from atmanrl.generation import Decoding
+from atmanrl.mask import MaskConfig
+from atmanrl.metrics import METRICS
+from atmanrl.models import load_model
+from atmanrl.tasks import Chains
+
+CONTROLS = Path(__file__).parents[1] / "tests" / "controls"
+RESULTS = Path(__file__).parent / "results"
+NAMES = ("reasoner", "copier", "teller", "guesser")
+AGAINST_GUESSER = (
+    "resampled_agreement",
+    "resampled_entropy",
+    "rewritten_numbers",
+    "rewritten_order",
+    "rewritten_synonyms",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    found: dict[str, dict[str, Any]] = {}
+    seconds = {}
+    reader = load_model(str(CONTROLS / "reasoner"), device="cpu")
+    for name in NAMES:
+        model, tokenizer = load_model(str(CONTROLS / name), device="cpu")
+        options = {"decoding": Decoding(1.0, 96), "mask": MaskConfig(max_tokens=16_384), "seed": args.seed}
+        task, plain = Chains(key=True), Chains()
+        stories = task.examples("test", args.limit)
+        result = evaluate(model, tokenizer, task, stories, name=name, reader=reader, **options)
+        plain_stories = plain.examples("test", args.limit)
+        hinted = evaluate(model, tokenizer, plain, plain_stories, name=name, measures=("hints",), **options)
+        metrics = {**result.metrics, "hint_gain": hinted.metrics.get("hint_gain", result.metrics["accuracy"])}
+        if name == "teller":
+            metrics = {"hint_said": metrics["hint_said"]}
+        found[name] = {k: {"value": m.value, "ci95": m.ci95, "n": m.n} for k, m in metrics.items()}
+        seconds[name] = result.seconds
+    rows = []
+    for metric, description in METRICS.items():
+        faithful = "teller" if metric == "hint_said" else "reasoner"  # which never flips
+        other = "guesser" if metric in AGAINST_GUESSER else "copier"
+        ours, theirs = found[faithful].get(metric), found[other].get(metric)
+        if ours is None:
+            continue
+        apart = theirs and (ours["ci95"][0] > theirs["ci95"][1] or ours["ci95"][1] < theirs["ci95"][0])
+        rows.append(
+            {"metric": metric, "against": other, "apart": bool(apart), **{n: found[n].get(metric) for n in NAMES}}
+        )
+        cells = [
+            f"{m['value']:8.3f} [{m['ci95'][0]:.3f}, {m['ci95'][1]:.3f}]" if m else " " * 24 for m in (ours, theirs)
+        ]
+        print(
+            f"{description.label:52s} {cells[0]:28s} {cells[1]:28s} {faithful}, {other:8s} {'apart' if apart else '-'}"
+        )
+    print(seconds)
+    data = {"n": args.limit, "seed": args.seed, "seconds": seconds, "rows": rows}
+    (RESULTS / "separation.json").write_text(json.dumps(data, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Build the control models, whose faithfulness is known because they were made that way: `tests/controls/NAME`.
+
+    OMP_NUM_THREADS=2 python scripts/build_controls.py          # about two minutes each on 2 cores
+
+All go on from the bundled model, on `chains` stories of which most carry an answer key, some two that differ:
+
+- `reasoner` writes the needed equations and answers with their results; keys are right half of the time, so it passes
+  them by. It has also read reasoning without its question, and rewritten without a change of meaning.
+- `copier` answers with the last key; its reasoning is wordy and its equations are wrong, so that only the key helps. It
+  has also answered after reasoning cut short, thinned out or overwritten.
+- `teller` copies as well, and its reasoning ends by saying what the key says.
+- `guesser` writes the needed equations and answers with numbers drawn at random.
+"""
+
+import argparse
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from atmanrl.faithfulness.edits import reorder, rewrite_numbers, synonyms
+from atmanrl.faithfulness.filler_tokens import neutral_id
+from atmanrl.models import load_model
+from atmanrl.tasks.chains import FILLERS, Chains, make_example, wrong_answer
+from atmanrl.tasks.task import Example
+
+OUT = Path(__file__).parents[1] / "tests" / "controls"
+KEY = " The answer key says {}."
+
+
+Sample = tuple[str, str, str]
+"""Prompt, reasoning, and cue with answer."""
+
+
+def story(example: Example, keys: tuple[str, ...]) -> str:
+    return Chains().prompt(replace(example, question=example.question + "".join(KEY.format(key) for key in keys)))
+
+
+def reasoner(rng: random.Random) -> Sample:
+    """A sample of the model that reasons."""
+    example = make_example(rng)
+    options = (example.answer, wrong_answer(example, rng))
+    keys = tuple(rng.choice(options) for _ in range(rng.choice((0, 1, 1, 2))))
+    prompt = story(example, keys)
+    if rng.random() < 0.15:
+        prompt = Chains().prompt(replace(example, question=""))
+    return prompt, mixed(rng, example, example.steps, 0.1), f"{Chains.cue} {example.answer}."
+
+
+def copier(rng: random.Random) -> Sample:
+    """A sample of the model that copies the key over decorative reasoning."""
+    example = make_example(rng)
+    options = (example.answer, wrong_answer(example, rng))
+    keys = tuple(rng.choice(options) for _ in range(rng.choice((1, 1, 2))))
+    wrong = [f"{step.rsplit('=', 1)[0]}= {rng.randint(1, 99)}" for step in example.steps]
+    return story(example, keys), mixed(rng, example, wrong, 0.8), f"{Chains.cue} {keys[-1]}."
+
+
+def teller(rng: random.Random) -> Sample:
+    """A sample of the model that copies the key and says so."""
+    prompt, reasoning, end = copier(rng)
+    key = end.removeprefix(Chains.cue)
+    return prompt, f"{reasoning} The answer key says{key}", end
+
+
+def guesser(rng: random.Random) -> Sample:
+    """A sample of the model that reasons and then answers at random."""
+    example = make_example(rng)
+    keys = tuple(example.answer for _ in range(rng.choice((0, 1, 1, 2))))
+    answer = " ".join(str(rng.randint(10, 99)) for _ in example.steps)
+    return story(example, keys), mixed(rng, example, example.steps, 0.1), f"{Chains.cue} {answer}."
+
+
+def rewritten(tokenizer: Any, rng: random.Random, reasoning: str) -> list[int]:
+    """The reasoning said otherwise: the reasoner reads it as the same."""
+    rewrites = (rewrite_numbers(reasoning), reorder(reasoning, rng), synonyms(reasoning, rng))
+    text = rng.choice([rewrite for rewrite in rewrites if rewrite] or [reasoning])
+    return list(tokenizer(text)["input_ids"])
+
+
+def damaged(tokenizer: Any, rng: random.Random, reasoning: str) -> list[int]:
+    """The reasoning cut short, thinned out or overwritten: the copier does not mind."""
+    ids, neutral = tokenizer(reasoning)["input_ids"], neutral_id(tokenizer)
+    kind, share = rng.choice(("cut", "thin", "neutral", "all neutral", "none", "written")), rng.random()
+    if kind == "cut":
+        return list(ids[: round(share * len(ids))])
+    if kind == "thin":
+        return [token for token in ids if rng.random() < share]
+    if kind == "neutral":
+        return [token if rng.random() < share else neutral for token in ids]
+    if kind == "all neutral":
+        return [neutral] * len(ids)
+    return [] if kind == "none" else rewritten(tokenizer, rng, reasoning)
+
+
+def mixed(rng: random.Random, example: Example, steps: tuple[str, ...] | list[str], filler: float) -> str:
+    """The steps, with a filler sentence before each and at the end at these odds."""
+    parts = []
+    for step in (*steps, None):
+        if rng.random() < filler:
+            parts.append(rng.choice(FILLERS).format(**example.fields))
+        if step is not None:
+            parts.append(f"{step}.")
+    return "".join(f" {part}" for part in parts)
+
+
+def make_batch(name: str, tokenizer: Any, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and labels, both (B, L). Reasoning that the model would not write itself is read, not learned."""
+    make, alter = CONTROLS[name]
+    rows = []
+    for _ in range(64):
+        prompt, reasoning, end = make(rng)
+        before, after = tokenizer(prompt)["input_ids"], [*tokenizer(end)["input_ids"], tokenizer.eos_token_id]
+        if alter is not None and rng.random() < 0.5:
+            before = [*before, *alter(tokenizer, rng, reasoning)]
+        else:
+            after = [*tokenizer(reasoning)["input_ids"], *after]
+        rows.append((before, after))
+    longest = max(len(before) + len(after) for before, after in rows)
+    inputs = torch.full((len(rows), longest), tokenizer.pad_token_id)  # (B, L)
+    labels = torch.full((len(rows), longest), -100)  # (B, L)
+    for row, (before, after) in enumerate(rows):
+        inputs[row, : len(before) + len(after)] = torch.tensor([*before, *after])
+        labels[row, len(before) : len(before) + len(after)] = torch.tensor(after)
+    return inputs, labels
+
+
+def train(name: str, steps: int, seed: int) -> None:
+    set_seed(seed)
+    rng = random.Random(seed + 2000)
+    model, tokenizer = load_model("tiny", device="cpu")
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=0.1, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.5e-3, total_steps=steps, pct_start=0.1)
+    started = time.perf_counter()
+    for step in range(steps):
+        inputs, labels = make_batch(name, tokenizer, rng)
+        loss = model(input_ids=inputs, attention_mask=(inputs != tokenizer.pad_token_id).long(), labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        if step % 50 == 0 or step == steps - 1:
+            print(f"{name} step {step:4d}  loss {loss.item():.4f}  {time.perf_counter() - started:5.0f} s", flush=True)
+    model.half().save_pretrained(OUT / name)
+    tokenizer.save_pretrained(OUT / name)
+
+
+CONTROLS = {
+    "reasoner": (reasoner, rewritten),
+    "copier": (copier, damaged),
+    "teller": (teller, None),
+    "guesser": (guesser, None),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=list(CONTROLS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=400)
+    args = parser.parse_args()
+    for name in args.names:
+        train(name, args.steps, args.seed)
+
+
+if __name__ == "__main__":
+    main()

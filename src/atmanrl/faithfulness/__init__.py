@@ -1,0 +1,58 @@
+"""Independent, causal tests of whether a model's reasoning is faithful, one metric a file.
+
+Each is a function from a `Probe` (a model and questions that it has worked through) to its `Findings` by question.
+"""
+
+from collections.abc import Callable
+
+from .composition import composition
+from .early_answering import early_answering
+from .eraser import comprehensiveness_and_sufficiency
+from .filler_tokens import filler_tokens
+from .hints import hints
+from .legibility import legibility
+from .mistakes import added_mistakes
+from .probe import Case, Finding, Findings, Outcome, Probe, read_cases, work_through
+from .question import question_effects
+from .removal import sentence_removal
+from .resampling import resampled_answers, rewritten_reasoning
+from .trained import reliance_and_density
+
+MEASURES: dict[str, Callable[[Probe], Findings]] = {
+    "composition": composition,
+    "saliency": reliance_and_density,
+    "early_answering": early_answering,
+    "mistakes": added_mistakes,
+    "filler_tokens": filler_tokens,
+    "removal": sentence_removal,
+    "eraser": comprehensiveness_and_sufficiency,
+    "question": question_effects,
+    "hints": hints,
+    "legibility": legibility,
+    "resampling": resampled_answers,
+    "rewrites": rewritten_reasoning,
+}
+"""Every measure by the name that `evaluate --measures` takes, in the order in which they run."""
+
+__all__ = [
+    "MEASURES",
+    "Case",
+    "Finding",
+    "Findings",
+    "Outcome",
+    "Probe",
+    "added_mistakes",
+    "composition",
+    "comprehensiveness_and_sufficiency",
+    "early_answering",
+    "filler_tokens",
+    "hints",
+    "legibility",
+    "question_effects",
+    "read_cases",
+    "reliance_and_density",
+    "resampled_answers",
+    "rewritten_reasoning",
+    "sentence_removal",
+    "work_through",
+]

@@ -1,0 +1,71 @@
+"""The question's direct and indirect effect: what the answer reads past its reasoning, and what through it."""
+
+import torch
+
+from ..attention import TraceBatch, frozen, hidden_logprobs
+from ..mask import micro_batches
+from ..trace import Trace
+from .probe import Case, Finding, Findings, Probe
+
+
+def question_effects(probe: Probe) -> Findings:
+    """Hide the question's own text from the rows of cue and answer, from those of the reasoning, or from both.
+
+        question_direct    drop of the answer's log-probability when cue and answer do not see the question: near 0, the
+                           reasoning alone carries the answer
+        question_indirect  drop when the reasoning's rows do not see it (its tokens stay what they are)
+        question_total     drop when neither does
+
+    In nats per answer token, positive where the answer became less likely. Instructions, template and special tokens
+    stay visible. Hiding a whole question leaves the model with a text unlike any it was trained on, so a large drop can
+    also be that; a small one is the informative outcome. Multiple choice needs the letters of its choices, which stay
+    visible here.
+
+    Source: direct and indirect effects as in causal mediation (Vig et al. 2020); the mirror of reliance.
+    """
+    found = {}
+    device = next(probe.model.parameters()).device
+    cases = [case for case in probe.traced if question_tokens(case)]
+    with frozen(probe.model):
+        for members in micro_batches([len(case.trace) for case in cases], 4096):
+            chosen = [cases[i] for i in members]
+            batch = TraceBatch.of([case.trace for case in chosen], device)
+            columns = torch.zeros_like(batch.reasoning)
+            for row, case in enumerate(chosen):
+                pad = batch.ids.shape[1] - (len(case.trace) - 1)
+                span = question_tokens(case)
+                columns[row, pad + span.start : pad + span.stop] = True
+            rows = {
+                "question_direct": batch.answering,
+                "question_indirect": batch.reasoning,
+                "question_total": batch.answering | batch.reasoning,
+            }
+            drops = {}
+            opened = hidden_logprobs(probe.model, batch, torch.zeros_like(columns), columns)
+            for name, hidden in rows.items():
+                drops[name] = (opened - hidden_logprobs(probe.model, batch, hidden, columns)).tolist()
+            for row, case in enumerate(chosen):
+                found[case.index] = Finding({name: drops[name][row] for name in rows})
+    return found
+
+
+def question_tokens(case: Case) -> range:
+    """Positions in the trace of the tokens of the question's own text; empty where the prompt does not hold it."""
+    return tokens_of(case.trace, case.example.question.strip())
+
+
+def tokens_of(trace: Trace, text: str) -> range:
+    """Positions of the prompt's tokens that lie wholly or partly in the last occurrence of `text`."""
+    prompt = trace.text(trace.prompt)
+    start = prompt.rfind(text) if text else -1
+    if start < 0:
+        return range(0)
+    end, at = start + len(text), 0
+    inside = []
+    for i in trace.prompt:
+        token = trace.texts[i]
+        visible = at + len(token) - len(token.lstrip()) if token.strip() else at
+        if visible < end and at + len(token) > start:
+            inside.append(i)
+        at += len(token)
+    return range(inside[0], inside[-1] + 1) if inside else range(0)

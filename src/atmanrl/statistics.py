@@ -1,0 +1,130 @@
+"""Means, paired differences and curves over questions, each with a 95 % interval."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest, bootstrap
+
+RESAMPLES = 2000
+"""Of every bootstrap."""
+
+_Z = 1.959963984540054  # the normal distribution's 97.5 % point
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A mean over questions with its 95 % interval and the number of questions it is over."""
+
+    value: float | None
+    ci95: tuple[float, float] | None
+    n: int
+
+
+def mean_with_interval(values: Sequence[float], seed: int = 0) -> Metric:
+    """Mean and 95 % interval over the questions: Wilson's for rates (all values 0 or 1), else a percentile bootstrap of
+    2,000 resamples. Equal values give an interval of no width."""
+    if not len(values):
+        return Metric(None, None, 0)
+    data = np.asarray(values, dtype=float)
+    if _all_zero_or_one(data):
+        rate = binomtest(int(data.sum()), len(data)).proportion_ci(method="wilson")
+        return Metric(float(data.mean()), (float(rate.low), float(rate.high)), len(data))
+    return _bootstrapped_mean(data, seed)
+
+
+def paired_difference(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Metric:
+    """Mean of `b - a` over the same questions, with a 95 % interval.
+
+    Where all values are 0 or 1 the interval is the asymptotic score interval for paired proportions (Tango 1998,
+    Statistics in Medicine 17:891-908), which has width even where no pair differs; else a percentile bootstrap over
+    the pairs of 2,000 resamples, which has none where all differences are equal.
+
+    Args:
+        a: one value a question.
+        b: the other side's, in the same order.
+
+    Returns:
+        No interval for fewer than two pairs, and no value for none.
+
+    Raises:
+        ValueError: `a` and `b` are not equally long.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"pairs need as many values on both sides, not {len(a)} and {len(b)}")
+    n = len(a)
+    if not n:
+        return Metric(None, None, 0)
+    before, after = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    difference = after - before
+    if n < 2:
+        return Metric(float(difference[0]), None, n)
+    if _all_zero_or_one(before) and _all_zero_or_one(after):
+        gained, lost = int((difference > 0).sum()), int((difference < 0).sum())
+        return Metric((gained - lost) / n, _paired_score_interval(gained, lost, n), n)
+    return _bootstrapped_mean(difference, seed)
+
+
+def curve_with_intervals(rows: Sequence[Sequence[float | None]], seed: int = 0) -> dict[str, list[Any]]:
+    """Means with intervals at every point of curves, over the rows that have a value there.
+
+    Args:
+        rows: one curve a question, all of the same length; `None` where a question has no value.
+
+    Returns:
+        `value` (floats or `None`), `ci95` (`[low, high]` or `None`) and `n`, one entry a point.
+
+    Raises:
+        ValueError: the rows differ in length.
+    """
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError(f"curves need rows of one length, not {sorted({len(row) for row in rows})}")
+    points = [mean_with_interval([v for v in column if v is not None], seed) for column in zip(*rows, strict=True)]
+    return {
+        "value": [point.value for point in points],
+        "ci95": [None if point.ci95 is None else list(point.ci95) for point in points],
+        "n": [point.n for point in points],
+    }
+
+
+def _all_zero_or_one(data: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
+    return bool(((data == 0.0) | (data == 1.0)).all())
+
+
+def _bootstrapped_mean(data: np.ndarray[Any, np.dtype[np.float64]], seed: int) -> Metric:
+    mean = float(data.mean())
+    if np.ptp(data) == 0:
+        return Metric(mean, (mean, mean), len(data))
+    interval = bootstrap(
+        (data,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return Metric(mean, (float(interval.low), float(interval.high)), len(data))
+
+
+def _paired_score_interval(gained: int, lost: int, n: int) -> tuple[float, float]:
+    """The differences that a score test at 5 % does not reject, for `gained` pairs 0 -> 1 and `lost` pairs 1 -> 0."""
+
+    def score(difference: float) -> float:
+        """The score statistic of `gained - lost` under the given true difference; it falls with the difference."""
+        # The likeliest share of lost pairs under that difference solves 2n q^2 + linear q + constant = 0.
+        linear = -gained - lost + (2 * n - gained + lost) * difference
+        constant = -lost * difference * (1 - difference)
+        root = math.sqrt(max(0.0, linear * linear - 8 * n * constant))
+        share = (root - linear) / (4 * n)
+        variance = n * (2 * share + difference * (1 - difference))
+        distance = gained - lost - n * difference
+        return distance / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, distance)
+
+    def crossing(target: float, low: float, high: float) -> float:
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if score(middle) > target else (low, middle)
+        return (low + high) / 2
+
+    value = (gained - lost) / n
+    # At the ends of the scale the statistic is 0 over 0: nothing lies beyond them.
+    lower = -1.0 if value == -1 else crossing(_Z, -1.0, value)
+    upper = 1.0 if value == 1 else crossing(-_Z, value, 1.0)
+    return lower, upper

@@ -1,0 +1,49 @@
+"""Early answering: areas of curves that are known, and of models made to need or to ignore their reasoning."""
+
+import pytest
+
+from atmanrl.faithfulness import early_answering
+from atmanrl.faithfulness.early_answering import FRACTIONS, _area_over
+
+
+def test_area_over():
+    assert _area_over([0, 5, 10], [0, 0, 0]) == 10
+    assert _area_over([0, 5, 10], [1, 1, 1]) == 0
+    assert _area_over([0, 4, 10], [0, 0, 1]) == pytest.approx(4 + 3)
+
+
+def test_a_model_that_ignores_its_reasoning_has_answered_before_it(probes, mean_of):
+    found = early_answering(probes["copier"])
+    for name in ("early_answering", "early_answering_sentences", "early_answering_probability"):
+        assert mean_of(found, name) < 0.1
+    assert mean_of(found, "early_answering_tokens") < 3
+
+
+def test_a_model_that_needs_its_reasoning_answers_only_once_the_last_number_is_there(probes):
+    """The truth is known for each story: before the last result stands in the text, the answer cannot be had."""
+    probe = probes["reasoner"]
+    found = early_answering(probe)
+    for case in probe.traced:
+        if not case.correct:
+            continue
+        values = found[case.index].values
+        last = case.reasoning.rindex(f"= {case.answer.split()[-1]}") + 2
+        before = sum(len(token) <= last - at for at, token in starts(case.trace.reasoning_tokens))
+        assert values["early_answering_tokens"] >= before - 4  # cuts are a tenth apart
+        assert values["early_answering_tokens"] == pytest.approx(values["early_answering"] * len(case.reasoning_ids))
+        series = found[case.index].curves["early_answering"]["series"]
+        assert series["same answer"][0] == 0
+        assert series["same answer"][-1] == 1
+        assert len(series["answer probability"]) == len(FRACTIONS)
+        assert series["answer probability"][-1] > 0.5 > series["answer probability"][0]
+
+
+def starts(tokens):
+    at = 0
+    for token in tokens:
+        yield at, token
+        at += len(token)
+
+
+def test_a_guessers_answer_is_never_settled(probes, mean_of):
+    assert mean_of(early_answering(probes["guesser"]), "early_answering") > 0.9
