@@ -2,10 +2,11 @@
 
     python benchmarks/separation.py            # 200 test stories, about five minutes on 2 cores
 
-`reasoner` needs its reasoning, `copier` copies an answer key from the prompt over decorative reasoning, `guesser`
-answers at random, `teller` copies and says so (`scripts/build_controls.py`). All work the same stories, which carry a right answer key; reasoner and
-copier are equally often right. `hint_gain` is of wrong answers only, so it is taken on stories without a key. Prints each
-metric with 95 % intervals and whether they are apart; writes benchmarks/results/separation.json.
+`reasoner` needs its reasoning, `copier` copies an answer key from the prompt over decorative reasoning, `teller` copies
+it and says so, `guesser` answers at random (`scripts/build_controls.py`). All work the same stories, which carry a
+right answer key; reasoner and copier are equally often right. `hint_gain` is of wrong answers only, so it is taken on
+stories without a key. Prints each metric with 95 % intervals and whether they are apart; writes
+benchmarks/results/separation.json.
 """
 
 import argparse
@@ -62,7 +63,13 @@ def main() -> None:
             continue
         apart = theirs and (ours["ci95"][0] > theirs["ci95"][1] or ours["ci95"][1] < theirs["ci95"][0])
         rows.append(
-            {"metric": metric, "against": other, "apart": bool(apart), **{n: found[n].get(metric) for n in NAMES}}
+            {
+                "metric": metric,
+                "of": faithful,
+                "against": other,
+                "apart": bool(apart),
+                **{n: found[n].get(metric) for n in NAMES},
+            }
         )
         cells = [
             f"{m['value']:8.3f} [{m['ci95'][0]:.3f}, {m['ci95'][1]:.3f}]" if m else " " * 24 for m in (ours, theirs)

@@ -3,7 +3,7 @@
     pip install "atmanrl[inspect]"
     python examples/inspect_tiny.py
 
-Nothing is downloaded. Inspect keeps its log in `logs/`; `inspect view` shows it.
+Nothing is downloaded. Inspect keeps its log in `runs/inspect`; `inspect view --log-dir runs/inspect` shows it.
 """
 
 import os
@@ -21,7 +21,7 @@ if __name__ == "__main__":
     # `tiny` has no chat template: with PLAIN the story reaches it as it is.
     model = get_model("hf/tiny", model_path=str(TINY), chat_template=PLAIN, device="cpu")
     task = inspect_task("chains", limit=16, measures=("composition", "early_answering", "mistakes"), max_tokens=128)
-    (log,) = eval(task, model=model, display="none")
+    (log,) = eval(task, model=model, log_dir="runs/inspect", display="none")
     if log.status != "success" or log.results is None:
         raise SystemExit(f"the evaluation failed: {log.error.message if log.error else log.status}")
     print(f"{'metric':56} {'mean':>8} {'stderr':>8} {'samples':>8}")

@@ -211,7 +211,7 @@ def test_suppressed_scales_the_keys_logits(random_model):
     factors = torch.ones(len(columns), batch.ids.shape[1])
     factors[torch.arange(len(columns)), columns] = 0.1
     with frozen(random_model), torch.no_grad():
-        scorer = AnswerScorer(random_model, batch, "all")
+        scorer = AnswerScorer(random_model, batch, "all", itself=True)
         fast = scorer.suppressed(factors)
         opened = scorer(torch.zeros(1, batch.ids.shape[1]))
         untouched = scorer.suppressed(torch.ones(1, batch.ids.shape[1]))

@@ -57,7 +57,7 @@ def test_integrated_gradients_are_complete():
     batch = TraceBatch.of([trace], torch.device("cpu"))
     with frozen(model):
         forward, embeddings = _from_embeddings(model, batch)
-        given = captum.IntegratedGradients(forward).attribute(embeddings, n_steps=200)
+        given = captum.IntegratedGradients(forward).attribute(embeddings, n_steps=3000)
         with torch.no_grad():
             change = forward(embeddings) - forward(torch.zeros_like(embeddings))
             opened = AnswerScorer(model, batch, "all", cached=False)(torch.zeros_like(batch.present, dtype=torch.float))

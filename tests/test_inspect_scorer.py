@@ -9,17 +9,15 @@ import pytest
 
 pytest.importorskip("inspect_ai", reason='no inspect_ai: pip install "atmanrl[inspect]"')
 
-from inspect_ai import Task as InspectTask
 from inspect_ai import eval as inspect_eval
 from inspect_ai import score
-from inspect_ai.dataset import Sample
 from inspect_ai.model import get_model
 from inspect_ai.scorer import Score
 
 from atmanrl.evaluation import evaluate
 from atmanrl.faithfulness import MEASURES, Probe, read_cases, work_through
 from atmanrl.generation import Decoding
-from atmanrl.inspect_scorer import PLAIN, VALUES, _measure, faithfulness, inspect_task, samples
+from atmanrl.inspect_scorer import PLAIN, VALUES, InspectScorerError, _measure, faithfulness, inspect_task, samples
 from atmanrl.mask import learn_mask
 from atmanrl.metrics import METRICS
 from atmanrl.models import load_model
@@ -45,10 +43,9 @@ def logs(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("logs"))
     task = inspect_task(TASK, limit=COUNT, measures=QUICK, max_tokens=LONGEST)
     task.config.temperature = None  # greedy
-    both = {}
-    for name in ("reasoner", "copier"):
-        (both[name],) = inspect_eval(task, model=control(name), log_dir=folder, display="none")
-        assert both[name].status == "success", both[name].error
+    done = inspect_eval(task, model=[control("reasoner"), control("copier")], log_dir=folder, display="none")
+    both = {log.eval.model.removeprefix("hf/"): log for log in done}
+    assert [log.status for log in done] == ["success", "success"], [log.error for log in done]
     return both
 
 
@@ -146,17 +143,15 @@ def test_a_completion_that_no_call_wrote_is_left_unscored(logs):
 
 
 def test_attention_that_ignores_the_mask_is_refused(logs):
-    with pytest.raises(Exception, match="attn_implementation=sdpa"):
+    with pytest.raises(InspectScorerError, match="attn_implementation=sdpa"):
         rescored(logs["reasoner"], control("reasoner", attn_implementation="eager"))
 
 
-def test_a_model_without_weights_is_refused_in_one_line(tmp_path):
-    task = InspectTask(dataset=[Sample(input="1 + 1?", target="2")], scorer=faithfulness("chains"))
-    (log,) = inspect_eval(task, model="mockllm/model", log_dir=str(tmp_path), display="none")
-    assert log.status == "error"
-    assert "mockllm/model" in log.error.message
-    assert "hf/" in log.error.message
-    assert "\n" not in log.error.message.strip()
+def test_a_model_without_weights_is_refused_in_one_line(logs):
+    with pytest.raises(InspectScorerError, match="'mockllm/model' gives no weights") as refusal:
+        rescored(logs["reasoner"], get_model("mockllm/model"))
+    assert "hf/NAME" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
 
 
 def test_measures_are_checked():

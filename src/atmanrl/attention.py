@@ -168,11 +168,12 @@ class AnswerScorer:
         batch: the traces.
         scope: the rows that see the mask.
         cached: keep the rows before the mask; `False` is the slow reference.
+        itself: a token's own row is tampered with too, so that the first one's cannot be kept (`suppressed`).
     """
 
-    def __init__(self, model: nn.Module, batch: TraceBatch, scope: Scope, cached: bool = True):
+    def __init__(self, model: nn.Module, batch: TraceBatch, scope: Scope, cached: bool = True, itself: bool = False):
         self.model, self.batch, self.scope = model, batch, scope
-        self.first_row = batch.first_live(scope) if cached else 0
+        self.first_row = batch.first_live(scope) - int(itself) if cached else 0
         self.positions = (batch.present.long().cumsum(dim=1) - 1).clamp(min=0)  # (B, L)
 
     def __call__(self, mask: Tensor) -> Tensor:
@@ -188,7 +189,8 @@ class AnswerScorer:
         return self.scored(len(mask), lambda batch: key_bias(mask, batch, self.scope, self.first_row))
 
     def suppressed(self, factors: Tensor) -> Tensor:
-        """The same with attention logits multiplied, not shifted: every key's logits in all rows by its factor.
+        """The same with attention logits multiplied, not shifted: every key's logits in all rows by its factor, the
+        token's own row among them (a scorer with `itself`).
 
         Args:
             factors: (N, L) of every column, 1 where nothing changes.
@@ -196,6 +198,8 @@ class AnswerScorer:
         Returns:
             (N,) in float32.
         """
+        if self.first_row:
+            _ = self._before  # read with the model's own attention
         with attention_implementation(self.model, _SUPPRESSED):
             return self.scored(len(factors), None, key_factors=factors.to(compute_dtype(self.model)))
 

@@ -111,7 +111,7 @@ def _atman(model: nn.Module, batch: TraceBatch) -> Tensor:
 
 def _one_by_one(model: nn.Module, batch: TraceBatch, score: Callable[[AnswerScorer, Tensor], Tensor]) -> Tensor:
     """Drop of the answer's log-probability as each reasoning token is tampered with: (R,)."""
-    scorer = AnswerScorer(model, batch, "all")
+    scorer = AnswerScorer(model, batch, "all", itself=True)
     columns = batch.reasoning[0].nonzero()[:, 0]  # (R,)
     size = max(1, MAX_TOKENS // batch.ids.shape[1])
     with torch.no_grad():

@@ -144,7 +144,9 @@ def evaluate(
     rows: list[Row] = []
     saliencies: list[Saliency | None] = []
     stages = 1 + _needs_saliency(measures) + len(facts["measures"])
-    with tqdm(total=stages * len(range(0, len(examples), chunk)), disable=not progress, unit="part", mininterval=1) as bar:
+    with tqdm(
+        total=stages * len(range(0, len(examples), chunk)), disable=not progress, unit="part", mininterval=1
+    ) as bar:
         for start in range(0, len(examples), chunk):
             some = examples[start : start + chunk]
             probe = Probe(model, tokenizer, task, (), seed, decoding, mask, reader)

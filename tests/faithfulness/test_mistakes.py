@@ -25,7 +25,7 @@ def test_splicing_changes_the_number_and_nothing_else(probes):
     for case in probe.traced:
         start = case.reasoning.index("= ") + 2
         end = start + 1
-        while case.reasoning[end].isdigit():
+        while case.reasoning[end : end + 1].isdigit():
             end += 1
         ids, reach = probe.spliced(case, start, end, "1234")
         assert completion_text(probe.tokenizer, ids) == case.reasoning[:start] + "1234" + case.reasoning[end:]

@@ -12,20 +12,14 @@ def test_known_models(probes, mean_of):
 def test_equations_count_and_filler_does_not(probes):
     probe = probes["reasoner"]
     changed = {True: [], False: []}
+    found = sentence_removal(probe)
     for case in probe.traced:
-        rows = sentence_removal_of(probe)[case.index].details["sentences"]
+        if not case.correct:  # a wrong equation of a needed step counts as filler
+            continue
+        rows = found[case.index].details["sentences"]
         assert "".join(row["text"] for row in rows) == case.reasoning
         filler = {case.reasoning[a:b] for a, b in filler_spans(case.example, case.reasoning)}
         for row in rows:
             changed[row["text"] in filler].append(row["changed"])
     assert sum(changed[False]) > 0.9 * len(changed[False])  # equations
     assert sum(changed[True]) < 0.2 * max(1, len(changed[True]))  # filler
-
-
-_cache = {}
-
-
-def sentence_removal_of(probe):
-    if probe not in _cache:
-        _cache[probe] = sentence_removal(probe)
-    return _cache[probe]

@@ -22,5 +22,5 @@ def test_consistency_says_nothing_of_causes(probes, mean_of):
 def test_rewrites_leave_the_reasoners_answer_and_not_the_guessers(probes, mean_of):
     same, other = rewritten_reasoning(probes["reasoner"]), rewritten_reasoning(probes["guesser"])
     for name in ("rewritten_numbers", "rewritten_order", "rewritten_synonyms"):
-        assert mean_of(same, name) > 0.85
+        assert mean_of(same, name) > 0.75
         assert mean_of(other, name) < 0.1

@@ -80,7 +80,7 @@ def make_result(rows: list[dict[str, Any]], model: str, better: float) -> dict[s
     renamed = {"correct": "accuracy", "parsed": "parsed_rate"}
     metrics = {}
     for key in rows[0]:
-        values = [float(row[key]) for row in rows if isinstance(row[key], int | float)]
+        values = [float(row[key]) for row in rows if isinstance(row.get(key), int | float)]
         if key in ("index", "forced") or not values:
             continue
         mean = sum(values) / len(values)

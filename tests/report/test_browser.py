@@ -77,7 +77,7 @@ def opened(chromium: Any) -> Iterator[Any]:
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.on("request", lambda request: page.asked.append(request.url))
         page.goto(path.as_uri() + hash)
-        page.file = path.as_uri() + hash
+        page.file = path.as_uri()
         seen.append(page)
         return page
 
@@ -108,7 +108,12 @@ def choose_metric(page: Any, label: str, relation: str = "between") -> None:
 
 
 def fits(page: Any) -> bool:
-    return page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    """Whether the page does not scroll sideways, and nothing on it is cut off at its edge either."""
+    outside = """[...document.querySelectorAll(".page *")].filter((element) => {
+      const box = element.getBoundingClientRect();
+      return box.width > 1 && (box.left < -1 || box.right > innerWidth + 1);
+    }).length"""
+    return page.evaluate("document.scrollingElement.scrollWidth <= innerWidth") and page.evaluate(outside) == 0
 
 
 @pytest.mark.parametrize("width", [1280, 400])
@@ -208,9 +213,9 @@ def test_the_other_run_can_be_listed_and_left_out(opened: Any, report: Path) -> 
     page.select_option("#verdict", "wrong")
     wanted = [row["index"] for row in AFTER if not row["correct"]]
     assert listed(page) == wanted
-    assert page.locator(".panel h3").all_inner_texts() == ["after", "before"]
+    assert page.locator(".panel h3 bdi").all_inner_texts() == ["after", "before"]
     page.uncheck("#shown label:has-text('before') input")
-    assert page.locator(".panel h3").all_inner_texts() == ["after"]
+    assert page.locator(".panel h3 bdi").all_inner_texts() == ["after"]
 
 
 def test_a_question_shows_its_trace(opened: Any, report: Path) -> None:

@@ -195,6 +195,17 @@ def test_arms_over_other_questions_have_no_differences(rows: Any) -> None:
     assert "not over the same questions" in html and "pts" not in shown_text(html)
 
 
+def test_more_than_two_arms_have_their_differences_under_their_figures(rows: Any) -> None:
+    arms = [Arm(name, make_result(own, name, 0.0), own) for name, own in zip("abc", (*rows, rows[1]), strict=True)]
+    html = report_html(arms)
+    text = shown_text(html)
+    assert "difference from a," in text and "c \u2212 a" not in text
+    assert html.count('<span class="inner') == 2 * len(arms[0].result["metrics"])
+    assert "Adding a mistake: model goes on" in text
+    arms[2] = Arm("c", arms[2].result)
+    assert report_html(arms).count('<span class="inner') == len(arms[0].result["metrics"])
+
+
 def test_charts_are_drawn_and_described(both: str) -> None:
     page = Page(both)
     described = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
@@ -230,8 +241,8 @@ def test_hostile_names_are_text_everywhere() -> None:
 
 PLAIN_TAGS = set(
     "html head meta title style body a div header h1 h2 h3 p main section svg path line text g polyline polygon span "
-    "bdi small b dl dt dd details summary ul li table caption thead tbody tr th td figure figcaption noscript form label "
-    "select option input button fieldset legend nav ol sup footer code script br".split()
+    "bdi small b dl dt dd details summary ul li table caption thead tbody tr th td figure figcaption noscript form "
+    "label select option input button fieldset legend nav ol sup footer code script br".split()
 )
 
 

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from atmanrl.report.terminal import print_comparison, print_explanation, print_metrics, print_samples
+from atmanrl.report.terminal import (
+    print_comparison,
+    print_differences,
+    print_explanation,
+    print_metrics,
+    print_samples,
+)
 
 
 def explanation(tokens: list[str], salient: Collection[int] = (), **more: Any) -> dict[str, Any]:
@@ -161,6 +167,50 @@ def test_metrics_with_interval_and_n() -> None:
     result["metrics"]["accuracy"] = {"value": 0.1, "ci95": [0.03, 0.2], "n": 50}  # type: ignore[index]
     text = printed(print_metrics, result)
     assert text.count("Accuracy") == 1 and "[3.0, 20.0]" in text
+
+
+def test_metrics_stand_under_their_criteria_in_the_order_of_the_table() -> None:
+    names = ("reliance", "new_thing", "early_answering", "accuracy", "density", "hint_flip")
+    metrics = {name: {"value": 0.5, "ci95": [0.4, 0.6], "n": 9} for name in names}
+    text = printed(print_metrics, {"model": "m", "task": "t", "n": 9, "seed": 0, "accuracy": 0.5, "metrics": metrics})
+    wanted = ("Task", "Accuracy", "Causal relevance", "Early answering", "Flips to", "Saliency (trained on)",
+              "Reliance", "Density", "Other", "New thing")  # fmt: skip
+    places = [text.index(name) for name in wanted]
+    assert places == sorted(places)
+    assert text.count("Causal relevance") == 1
+
+
+def difference(metric: str, group: str, verdict: str, **more: Any) -> dict[str, Any]:
+    return {"metric": metric, "group": group, "a": 0.4, "b": 0.55, "difference": 0.15, "ci95": [0.02, 0.28], "n": 60,
+            "verdict": verdict, "sentence": f"About {metric}.", **more}  # fmt: skip
+
+
+def test_differences_with_their_sentences() -> None:
+    comparison = {
+        "a": "[red]before", "b": "after\x1b[31m", "questions": 60, "notes": ["They differ in seed."],
+        "rows": [
+            difference("early_answering", "Causal relevance", "higher"),
+            difference("reliance", "Saliency (trained on)", "none", difference=-0.5, ci95=[-1.25, 0.25], a=2.0, b=1.5),
+            difference("density", "Saliency (trained on)", "none", ci95=None, n=1, sentence=""),
+        ],
+    }  # fmt: skip
+    text = printed(print_differences, comparison, width=120)
+    lines = {line.strip().split("  ")[0]: line for line in text.splitlines()}
+    assert "A: [red]before" in text and "B: after\\x1b[31m" in text and "60 questions" in text
+    for wanted in ("40.0 %", "55.0 %", "+15.0 pts [+2.0, +28.0]", "60"):
+        assert wanted in lines["Early answering, area by fraction"]
+    assert "-0.50 [-1.25, +0.25]" in lines["Reliance (nats)"]
+    assert lines["Density"].split()[-3:] == ["+15.0", "pts", "1"]
+    assert text.index("Causal relevance") < text.index("Saliency (trained on)") < text.index("- About early_answering.")
+    assert text.count("Saliency (trained on)") == 1 and text.count("\n- ") == 3 and "- They differ in seed." in text
+    assert "+15.0" in printed(print_differences, comparison, encoding="ascii")
+
+
+def test_a_long_sentence_wraps_beside_its_dash() -> None:
+    row = difference("reliance", "Saliency (trained on)", "none", sentence="word " * 40)
+    text = printed(print_differences, {"a": "a", "b": "b", "questions": 1, "rows": [row]}, width=60)
+    assert max(map(len, text.splitlines())) <= 60
+    assert "\n  word" in text
 
 
 def test_samples_show_markup_as_text() -> None:

@@ -1,6 +1,6 @@
 """Charts of what runs measured along an axis: curves of evaluations, and trainings step by step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import format as fmt
@@ -43,7 +43,7 @@ _SHARES = {"saliency/density"}
 
 def curve_charts(arms: Sequence[Arm]) -> list[dict[str, Any]]:
     """A chart for every curve that some arm's evaluation has, the ones that we know first."""
-    return [chart for name in _curve_names(arms) if (chart := _chart(name, arms))]
+    return [chart for name in _curve_names(arms) for chart in _charts(name, arms)]
 
 
 def training_charts(arms: Sequence[Arm]) -> list[dict[str, Any]]:
@@ -58,24 +58,36 @@ def _curve_names(arms: Sequence[Arm]) -> list[str]:
     return [name for name in _CURVES if name in found] + [name for name in found if name not in _CURVES]
 
 
-def _chart(name: str, arms: Sequence[Arm]) -> dict[str, Any] | None:
-    """One curve of every arm that has it; a colour for each arm and a dash for each series."""
+def _charts(name: str, arms: Sequence[Arm]) -> Iterator[dict[str, Any]]:
+    """One curve of every arm that has it: a colour and marker for each arm, a dash for each series.
+
+    More than two arms would crowd a chart of several series: then each series has its own.
+    """
     title, x_title, y_title, x_percent, y_percent = _CURVES.get(name) or (fmt.label(name), "x", "Value", False, False)
     curves = {i: curve for i, arm in enumerate(arms) if (curve := _curve(arm, name))}
     series = list(dict.fromkeys(key for curve in curves.values() for key in curve))
+    crowded = len(curves) > 2 and len(series) > 1
+    for keys, called in [([key], f"{title}: {key}") for key in series] if crowded else [(series, title)]:
+        chart = line_chart(called, _lines(arms, curves, keys), x_title, y_title, x_percent, y_percent)
+        if chart is not None:
+            yield {**chart, "series": _series_keys(keys, len(arms) == 1) if len(keys) > 1 else []}
+
+
+def _lines(arms: Sequence[Arm], curves: dict[int, dict[str, list[Point]]], series: list[str]) -> list[Line]:
     # With one arm on the page colours are free to tell its series apart.
     alone = len(arms) == 1
-    lines: list[Line] = []
+    lines = []
     for i, curve in curves.items():
-        for key, points in curve.items():
-            place = series.index(key)
-            called = ", ".join(part for part in (arms[i].label if len(arms) > 1 else "", key) if part)
-            style = place % MOST if alone else i
-            lines.append(Line(called, style, place, points, hollow=not alone and place > 0))
-    chart = line_chart(title, lines, x_title, y_title, x_percent, y_percent)
-    if chart is None:
-        return None
-    keys = [
+        for place, key in enumerate(series):
+            if key in curve:
+                called = ", ".join(part for part in ("" if alone else arms[i].label, key) if part)
+                style = place % MOST if alone else i
+                lines.append(Line(called, style, place, curve[key], hollow=not alone and place > 0))
+    return lines
+
+
+def _series_keys(series: list[str], alone: bool) -> list[dict[str, Any]]:
+    return [
         {
             "name": key,
             "dash": DASHES[place % len(DASHES)],
@@ -85,7 +97,6 @@ def _chart(name: str, arms: Sequence[Arm]) -> dict[str, Any] | None:
         }
         for place, key in enumerate(series)
     ]
-    return {**chart, "series": keys if len(series) > 1 else []}
 
 
 def _curve(arm: Arm, name: str) -> dict[str, list[Point]]:
