@@ -10,6 +10,7 @@ import pytest
 from atmanrl.cli import main
 
 STORY = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins after each step?"
+EVALUATE = ["evaluate", "--model", "tiny", "--task", "chains", "--limit", "4", "--device", "cpu", "--json"]
 EXPLAIN_TINY = ["explain", "--model", "tiny", "--task", "chains", "--device", "cpu"]
 
 
@@ -251,3 +252,96 @@ def test_explain_gsm8k_with_smollm2(tmp_path, data_dir, smollm2):
     assert data["reliance"] > 0.5
     best = sorted(range(len(data["reasoning"])), key=lambda i: -data["reasoning"][i]["saliency"])[:5]
     assert any(data["reasoning"][i]["token"].strip() in example.answer for i in best)
+
+
+@pytest.mark.parametrize("method", ["attention", "occlusion", "atman"])
+def test_explain_by_another_method(tmp_path, capsys, method):
+    out = tmp_path / "e.json"
+    reasoning = " 10 + 5 = 15. This is a nice story. 15 * 2 = 30."
+    own = ["--question", STORY, "--reasoning", reasoning, "--answer", "15 30", "--method", method]
+    assert main([*EXPLAIN_TINY, *own, "--json", str(out), "--html", str(tmp_path / "e.html")]) == 0
+    data = json.loads(out.read_text())
+    assert data["method"] == method
+    assert max(t["saliency"] for t in data["reasoning"]) == 1.0
+    assert min(t["saliency"] for t in data["reasoning"]) >= 0.0
+    assert data["density"] is None
+    assert data["answer_logprob"]["learned"] is None
+    assert data["reliance"] == pytest.approx(data["answer_logprob"]["open"] - data["answer_logprob"]["closed"])
+    assert method in capsys.readouterr().out
+    assert method in (tmp_path / "e.html").read_text()
+
+
+def evaluated(path, *more):
+    return main([*EVALUATE, str(path), *more])
+
+
+def test_evaluate_compare_report(tmp_path, capsys):
+    """The way of a whole comparison, as a user goes it."""
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    assert evaluated(before) == 0
+    assert evaluated(after, "--seed", "1", "--reader", "tiny") == 0
+    assert json.loads(after.read_text())["settings"]["reader"] == "tiny"
+    assert not list(tmp_path.glob("*.part.jsonl"))
+    capsys.readouterr()
+    assert main(["compare", str(before), str(after), "--json", str(tmp_path / "d.json")]) == 0
+    said = capsys.readouterr().out
+    assert "Early answering" in said
+    assert "4 questions" in said
+    differences = json.loads((tmp_path / "d.json").read_text())
+    assert {row["metric"] for row in differences["rows"]} >= {"accuracy", "early_answering", "hint_flip"}
+    page = tmp_path / "page.html"
+    assert main(["report", str(before), str(after), "--output", str(page)]) == 0
+    assert "Early answering" in page.read_text()
+    assert "<script" in page.read_text()
+
+
+def test_evaluate_goes_on_after_a_stop(tmp_path, capsys, monkeypatch):
+    from atmanrl import faithfulness
+
+    out = tmp_path / "r.json"
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(faithfulness.MEASURES, "hints", stop)
+        assert evaluated(out) == 130
+    said = capsys.readouterr().err
+    assert "r.part.jsonl; the same command goes on from there" in said
+    assert not out.exists()
+    assert "seed" in failing(capsys, [*EVALUATE, str(out), "--seed", "5"])
+    monkeypatch.setitem(faithfulness.MEASURES, "early_answering", stop)  # done before: not run again
+    assert evaluated(out) == 0
+    assert "going on with" in capsys.readouterr().out
+    assert "early_answering" in json.loads(out.read_text())["metrics"]
+    assert not list(tmp_path.glob("*.part.jsonl"))
+
+
+def test_evaluate_some_measures_only(tmp_path):
+    out = tmp_path / "r.json"
+    assert evaluated(out, "--measures", "composition,filler_tokens") == 0
+    metrics = json.loads(out.read_text())["metrics"]
+    assert {"filler_tokens_agreement", "reasoning_tokens"} <= set(metrics)
+    assert not {"early_answering", "reliance"} & set(metrics)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([*EXPLAIN_TINY, "--index", "0", "--method", "lime"], "no 'lime'; choose mask, attention"),
+        (["evaluate", "--model", "tiny", "--task", "chains", "--measures", "x,y"], "--measures: no 'x'; choose from"),
+        (["compare", "none.json", "none.json"], "none.json"),
+        (["report", "none.json"], "none.json"),
+        (["compare", "a.json"], "B.json"),
+        (["report"], "RUN"),
+    ],
+)
+def test_wrong_uses_of_evaluations_are_one_line(capsys, arguments, said):
+    assert said in failing(capsys, arguments)
+
+
+def test_a_report_never_writes_over_results(tmp_path, capsys):
+    file = tmp_path / "a.json"
+    file.write_text("{}")
+    assert "is a page" in failing(capsys, ["report", str(file), "--output", str(file)])
+    assert file.read_text() == "{}"

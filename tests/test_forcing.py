@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import make_random_model, make_trace
 
-from atmanrl.forcing import Forcer, Request, read_answer, same_answer
+from atmanrl.forcing import Forcer, Request, first_ids, read_answer, same_answer
 from atmanrl.tasks import GSM8K, MMLU, Chains
 
 NEW = 6
@@ -50,7 +50,7 @@ def slow_greedy(model, prompt, request):
 @pytest.mark.parametrize("max_tokens", [10_000, 70])
 def test_scores_and_greedy_answers_equal_the_slow_reference(random_model, max_tokens):
     prompts, requests = prompts_and_requests()
-    results = Forcer(random_model, FakeTokenizer(), prompts, max_tokens).force(requests, NEW)
+    results = Forcer(random_model, FakeTokenizer(), prompts, max_tokens=max_tokens).force(requests, NEW)
     for request, result in zip(requests, results, strict=True):
         assert result.logprob == pytest.approx(slow_logprob(random_model, prompts[request.prompt], request), abs=2e-4)
         assert result.ids == (slow_greedy(random_model, prompts[request.prompt], request),)
@@ -86,6 +86,26 @@ def test_samples_follow_the_models_distribution_and_the_seed():
     again = forcer.force([request], 3, temperature=1.0, samples=5, seed=2)[0].ids
     assert again == forcer.force([request], 3, temperature=1.0, samples=5, seed=2)[0].ids
     assert len(set(again)) > 1
+
+
+def test_a_choice_is_made_among_what_it_may_be():
+    model = make_random_model("llama")
+    prompts, requests = prompts_and_requests()
+    letters = (40, 41, 42)
+    free = Forcer(model, FakeTokenizer(), prompts).force(requests, 1)
+    held = Forcer(model, FakeTokenizer(), prompts, first=letters).force(requests, 1)
+    assert any(result.ids[0][0] not in letters for result in free if result.ids[0])
+    for request, result in zip(requests, held, strict=True):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([[*prompts[request.prompt], *request.context]])).logits[0, -1]
+        assert result.ids[0][0] == max(letters, key=lambda letter: float(logits[letter]))
+    assert [r.logprob for r in held] == pytest.approx([r.logprob for r in free])  # scores are of all tokens
+
+
+def test_first_ids_are_those_of_the_letters(tiny):
+    _, tokenizer = tiny
+    assert first_ids(GSM8K(), tokenizer) is None
+    assert {tokenizer.decode([i]).strip() for i in first_ids(MMLU(), tokenizer)} == set("ABCD")
 
 
 def test_without_an_answer_there_is_no_score():

@@ -11,7 +11,7 @@ PACKAGE = Path(atmanrl.__file__).parent
 ORDER = [
     "text", "trace", "saliency", "files", "journal", "metrics", "statistics", "comparison", "report", "attention",
     "models", "mask", "attribution", "generation", "tasks", "forcing", "faithfulness", "rewards", "evaluation",
-    "inspect_scorer", "explanation", "checkpoints", "callbacks", "training", "recipe", "demo", "cli",
+    "inspect_scorer", "explanation", "checkpoints", "callbacks", "training", "recipe", "demo", "arguments", "cli",
 ]  # fmt: skip
 
 

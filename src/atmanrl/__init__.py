@@ -13,7 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .evaluation import evaluate
+    from .attribution import Attribution, attribute
+    from .comparison import compare
+    from .evaluation import evaluate, write_evaluation
     from .explanation import explain
     from .mask import MaskConfig, learn_mask
     from .models import load_model
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AtManGRPOTrainer": "training",
+    "Attribution": "attribution",
     "Example": "tasks",
     "MaskConfig": "mask",
     "RewardConfig": "rewards",
@@ -34,6 +37,8 @@ _HOMES = {
     "SaliencyReward": "rewards",
     "Trace": "trace",
     "TrainConfig": "training",
+    "attribute": "attribution",
+    "compare": "comparison",
     "evaluate": "evaluation",
     "explain": "explanation",
     "learn_mask": "mask",
@@ -41,10 +46,12 @@ _HOMES = {
     "load_task": "tasks",
     "outcome_reward": "rewards",
     "train": "training",
+    "write_evaluation": "evaluation",
 }
 
 __all__ = [
     "AtManGRPOTrainer",
+    "Attribution",
     "Example",
     "MaskConfig",
     "RewardConfig",
@@ -52,6 +59,8 @@ __all__ = [
     "SaliencyReward",
     "Trace",
     "TrainConfig",
+    "attribute",
+    "compare",
     "evaluate",
     "explain",
     "learn_mask",
@@ -59,6 +68,7 @@ __all__ = [
     "load_task",
     "outcome_reward",
     "train",
+    "write_evaluation",
 ]
 
 

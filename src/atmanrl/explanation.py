@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from .attribution import Method, attribute
 from .faithfulness import read_cases
-from .forcing import read_answer
+from .forcing import Forcer, Request, first_ids, read_answer
 from .generation import generate
 from .mask import MaskConfig, learn_mask
 from .saliency import SALIENT_GATE, Saliency
@@ -152,7 +152,8 @@ def _generated_trace(
 
 def _answer_after(model: Any, tokenizer: Any, task: Task, ids: list[int]) -> str:
     """What the model writes after the cue, greedily, to the end of the answer in it."""
-    text = completion_text(tokenizer, generate(model, tokenizer, [ids], 16)[0])
+    forcer = Forcer(model, tokenizer, [ids[:-1]], first_ids(task, tokenizer))
+    text = completion_text(tokenizer, forcer.force([Request(0, (ids[-1],))], 16)[0].ids[0])
     answer = read_answer(task, task.cue, text)
     if answer is None:
         raise ExplainError("the model gives no answer after the cue: give it with --answer")

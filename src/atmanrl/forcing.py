@@ -53,14 +53,23 @@ class Forcer:
         model: a causal language model with `sdpa` attention.
         tokenizer: its tokenizer.
         prompts: token ids of the prompts, whose keys and values are held until the forcer goes.
+        first: ids that a forced answer may start with (`first_ids`); any when `None`.
         max_tokens: padded tokens, prompt included, in one batch; bounds the memory.
 
     Raises:
         AttentionError: the attention cannot tell padding from text in the way that is needed here.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], max_tokens: int = 16_384):
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        prompts: Sequence[Sequence[int]],
+        first: Sequence[int] | None = None,
+        max_tokens: int = 16_384,
+    ):
         require_bias_support(model)
+        self.first = first
         self.model, self.tokenizer, self.max_tokens = model, tokenizer, max_tokens
         self.device = next(model.parameters()).device
         self.stops = end_ids(model, tokenizer)
@@ -154,6 +163,10 @@ class Forcer:
         if not new:
             return [Forced(score) for score in scores]
         at = logits[torch.arange(len(members)), contexts - 1 - first]  # (B, V)
+        if self.first is not None:
+            allowed = torch.full_like(at[:1], float("-inf"))  # (1, V)
+            allowed[:, list(self.first)] = 0.0
+            at = at + allowed
         # Turned to the right, so that every row ends with its context; what comes round to the left is not seen.
         shift = width - contexts  # (B,)
         total = prompt_width + width
@@ -217,6 +230,15 @@ def _turn(tensor: Tensor, order: Tensor, samples: int) -> Tensor:
     """Keys or values (B, H, L, D) with their columns in another order a row, each row as often as it is sampled."""
     turned = tensor.gather(2, order[:, None, :, None].expand_as(tensor))
     return turned.repeat_interleave(samples, dim=0)
+
+
+def first_ids(task: Task, tokenizer: Any) -> list[int] | None:
+    """Ids that an answer of the task can start with: those of its `letters`, for multiple choice; `None` for any."""
+    letters = getattr(task, "letters", None)
+    if letters is None:
+        return None
+    written = [tokenizer(text, add_special_tokens=False)["input_ids"] for c in letters for text in (c, f" {c}")]
+    return sorted({ids[0] for ids in written if len(ids) == 1}) or None
 
 
 def read_answer(task: Task, cue: str, text: str) -> str | None:

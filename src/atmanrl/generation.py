@@ -1,6 +1,7 @@
 """Completions of many prompts, in batches by length."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +53,11 @@ def generate(
     )
     lengths = [len(p) + max_new_tokens for p in prompts]
     devices = [device] if device.type == "cuda" else []
-    with frozen(model), torch.no_grad(), torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    # Greedy decoding leaves the random state alone: another thread may be sampling by it.
+    own_state = torch.random.fork_rng(devices=devices) if temperature > 0 else nullcontext()
+    with frozen(model), torch.no_grad(), own_state:
+        if temperature > 0:
+            torch.manual_seed(seed)
         for members in micro_batches(lengths, max_tokens):
             longest = max(len(prompts[i]) for i in members)
             ids = torch.full((len(members), longest), tokenizer.pad_token_id)  # (B, L)

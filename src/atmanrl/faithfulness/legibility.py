@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ..forcing import Forcer, Request, read_answer, same_answer
+from ..forcing import Forcer, Request, first_ids, read_answer, same_answer
 from ..trace import Trace, completion_text
 from .probe import MORE_TOKENS, Finding, Findings, Probe
 
@@ -30,7 +30,8 @@ def legibility(probe: Probe) -> Findings:
         )
         for case in cases
     ]
-    forcer = Forcer(model, tokenizer, [trace.ids[: trace.prompt_end] for trace in traces])
+    prompts = [trace.ids[: trace.prompt_end] for trace in traces]
+    forcer = Forcer(model, tokenizer, prompts, first_ids(task, tokenizer))
     requests = [Request(i, trace.ids[trace.prompt_end : trace.cue_end]) for i, trace in enumerate(traces)]
     new = max(len(trace.answer) for trace in traces) + MORE_TOKENS
     found = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ..forcing import Forcer, Request, read_answer, same_answer
+from ..forcing import Forcer, Request, first_ids, read_answer, same_answer
 from ..generation import Decoding, generate
 from ..mask import MaskConfig
 from ..saliency import Saliency, tokens_by_span
@@ -139,7 +139,8 @@ class Probe:
     @cached_property
     def forcer(self) -> Forcer:
         """Over the prompts of the cases, in their order."""
-        return Forcer(self.model, self.tokenizer, [case.prompt for case in self.cases])
+        first = first_ids(self.task, self.tokenizer)
+        return Forcer(self.model, self.tokenizer, [case.prompt for case in self.cases], first)
 
     @cached_property
     def full(self) -> dict[int, float]:
@@ -273,7 +274,7 @@ def _forced(
         return []
     cue = tuple(tokenizer(task.cue, add_special_tokens=False)["input_ids"])
     kept = [_without_trailing_space(tokenizer, completions[i]) for i in lost]
-    forcer = Forcer(model, tokenizer, [prompts[i] for i in lost])
+    forcer = Forcer(model, tokenizer, [prompts[i] for i in lost], first_ids(task, tokenizer))
     results = forcer.force([Request(row, (*ids, *cue)) for row, ids in enumerate(kept)], 16)
     parts: list[_Parts | None] = []
     for ids, result in zip(kept, results, strict=True):

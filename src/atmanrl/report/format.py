@@ -115,9 +115,17 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
+def how_found(explanation: dict[str, Any]) -> list[str]:
+    """How an explanation's saliency was found, in a few words each: the mask's scope and steps, or another method."""
+    method = explanation.get("method", "mask")
+    if method != "mask":
+        return [f"by {method.replace('_', ' ')} (not the learned mask), shares of the largest score"]
+    return [f"scope {explanation['scope']}", f"{explanation['steps']} steps"]
+
+
 def most_salient(reasoning: list[dict[str, Any]], count: int = 5) -> list[dict[str, Any]]:
-    """The tokens of highest saliency, highest first, each with its `position` in the reasoning, from 1."""
-    placed = [{**token, "position": i} for i, token in enumerate(reasoning, start=1)]
+    """The salient tokens of highest saliency, highest first, each with its `position` in the reasoning, from 1."""
+    placed = [{**token, "position": i} for i, token in enumerate(reasoning, start=1) if token["salient"]]
     return sorted(placed, key=lambda token: -(token["saliency"] or 0.0))[:count]
 
 

@@ -20,7 +20,8 @@ def explanation_html(explanation: dict[str, Any]) -> str:
     """A page for one trace as `explain --json` holds it; `cue`, `threshold`, `kinds`, `sentences`, `correct` and
     `bypass` are shown where it has them."""
     page = environment().get_template("explanation.html.j2")
-    return page.render(e=explanation, most_salient=fmt.most_salient(explanation["reasoning"]))
+    top = fmt.most_salient(explanation["reasoning"])
+    return page.render(e=explanation, how_found=fmt.how_found(explanation), most_salient=top)
 
 
 def demo_html(demo: dict[str, Any]) -> str:

@@ -69,9 +69,8 @@ def print_explanation(explanation: dict[str, Any], console: Console | None = Non
     for token in fmt.most_salient(reasoning):
         quoted = Text.assemble("'", _text(console, fmt.one_line(token["token"])), "'")
         top.add_row(fmt.figure("", token["saliency"]), quoted, f"token {token['position']}")
-    _section(console, "Most salient tokens", top)
-    facts_line = [explanation["model"], f"scope {explanation['scope']}", f"{explanation['steps']} steps"]
-    facts_line.append(fmt.duration(explanation["seconds"]))
+    _section(console, "Most salient tokens", top if top.row_count else Text("none is salient", "dim"))
+    facts_line = [explanation["model"], *fmt.how_found(explanation), fmt.duration(explanation["seconds"])]
     console.print(_text(console, ", ".join(facts_line), "dim"))
 
 

@@ -48,6 +48,11 @@ class MMLU:
     data: str | None = None
     subjects: tuple[str, ...] = ()
 
+    @property
+    def letters(self) -> str:
+        """What an answer can be; a forced one is chosen among them."""
+        return LETTERS
+
     def __post_init__(self) -> None:
         subjects = (self.subjects,) if isinstance(self.subjects, str) else tuple(self.subjects)
         object.__setattr__(self, "subjects", subjects)
