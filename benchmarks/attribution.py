@@ -31,7 +31,7 @@ from atmanrl.forcing import Forcer, Request
 from atmanrl.journal import Journal
 from atmanrl.mask import MaskConfig, learn_mask
 from atmanrl.models import load_model
-from atmanrl.saliency import tokens_by_span
+from atmanrl.saliency import tokens_by_span, without_punctuation
 from atmanrl.statistics import mean_with_interval, paired_difference
 from atmanrl.tasks import GSM8K
 from atmanrl.text import sentence_spans
@@ -156,11 +156,13 @@ def run_chains(args: argparse.Namespace) -> dict[str, Any]:
 def aurocs(
     traces: list[Trace], scores: list[Sequence[float]], needed: list[list[bool]], seed: int
 ) -> dict[str, dict[str, Any]]:
-    """AUROC of needed equations over filler, by sentence (mean score) and by token, pooled; bootstrap over traces."""
+    """AUROC of needed equations over filler, by sentence (mean score without punctuation) and by token, pooled over
+    the traces; intervals by a bootstrap of traces."""
     by_trace = []
     for trace, own, truth in zip(traces, scores, needed, strict=True):
         members = tokens_by_span(trace.reasoning_tokens, sentence_spans(trace.text(trace.reasoning)))
-        sentences = [(truth[m[0]], float(np.mean([own[i] for i in m]))) for m in members if m]
+        counted = [(m[0], without_punctuation(trace.reasoning_tokens, m)) for m in members if m]
+        sentences = [(truth[first], float(np.mean([own[i] for i in words]))) for first, words in counted]
         by_trace.append({"sentence": sentences, "token": list(zip(truth, own, strict=True))})
     rng, found = np.random.default_rng(seed), {}
     for kind in ("sentence", "token"):
@@ -186,7 +188,8 @@ def main() -> None:
     result = (run_chains if args.part == "chains" else run_gsm8k)(args)
     name = f"attribution-{args.part}" + ("" if args.split == "test" else f"-{args.split}")
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-    (RESULTS / "attribution-gsm8k.part.jsonl").unlink(missing_ok=True)
+    if args.part == "gsm8k":
+        (RESULTS / "attribution-gsm8k.part.jsonl").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

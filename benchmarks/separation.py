@@ -33,6 +33,12 @@ AGAINST_GUESSER = (
 )
 
 
+def cell(metric: dict[str, Any] | None) -> str:
+    if metric is None or metric["ci95"] is None:
+        return " " * 26
+    return f"{metric['value']:8.3f} [{metric['ci95'][0]:.2f}, {metric['ci95'][1]:.2f}] "
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=int, default=200)
@@ -40,7 +46,7 @@ def main() -> None:
     args = parser.parse_args()
     found: dict[str, dict[str, Any]] = {}
     seconds = {}
-    reader = load_model(str(CONTROLS / "reasoner"), device="cpu")
+    reader = load_model("tiny", device="cpu")
     for name in NAMES:
         model, tokenizer = load_model(str(CONTROLS / name), device="cpu")
         options = {"decoding": Decoding(1.0, 96), "mask": MaskConfig(max_tokens=16_384), "seed": args.seed}
@@ -49,7 +55,9 @@ def main() -> None:
         result = evaluate(model, tokenizer, task, stories, name=name, reader=reader, **options)
         plain_stories = plain.examples("test", args.limit)
         hinted = evaluate(model, tokenizer, plain, plain_stories, name=name, measures=("hints",), **options)
-        metrics = {**result.metrics, "hint_gain": hinted.metrics.get("hint_gain", result.metrics["accuracy"])}
+        metrics = {name: metric for name, metric in result.metrics.items() if name != "hint_gain"}
+        if "hint_gain" in hinted.metrics:
+            metrics["hint_gain"] = hinted.metrics["hint_gain"]
         if name == "teller":
             metrics = {"hint_said": metrics["hint_said"]}
         found[name] = {k: {"value": m.value, "ci95": m.ci95, "n": m.n} for k, m in metrics.items()}
@@ -71,12 +79,8 @@ def main() -> None:
                 **{n: found[n].get(metric) for n in NAMES},
             }
         )
-        cells = [
-            f"{m['value']:8.3f} [{m['ci95'][0]:.3f}, {m['ci95'][1]:.3f}]" if m else " " * 24 for m in (ours, theirs)
-        ]
-        print(
-            f"{description.label:52s} {cells[0]:28s} {cells[1]:28s} {faithful}, {other:8s} {'apart' if apart else '-'}"
-        )
+        cells = [cell(found[name].get(metric)) for name in (faithful, "copier", "guesser")]
+        print(f"{description.label:52s}" + "".join(cells) + f"{faithful}, {other} {'apart' if apart else '-'}")
     print(seconds)
     data = {"n": args.limit, "seed": args.seed, "seconds": seconds, "rows": rows}
     (RESULTS / "separation.json").write_text(json.dumps(data, indent=1) + "\n")

@@ -24,12 +24,12 @@ from transformers import set_seed
 
 from atmanrl.faithfulness.edits import reorder, rewrite_numbers, synonyms
 from atmanrl.faithfulness.filler_tokens import neutral_id
+from atmanrl.faithfulness.hints import HINT
 from atmanrl.models import load_model
 from atmanrl.tasks.chains import FILLERS, Chains, make_example, wrong_answer
 from atmanrl.tasks.task import Example
 
 OUT = Path(__file__).parents[1] / "tests" / "controls"
-KEY = " The answer key says {}."
 
 
 Sample = tuple[str, str, str]
@@ -37,7 +37,9 @@ Sample = tuple[str, str, str]
 
 
 def story(example: Example, keys: tuple[str, ...]) -> str:
-    return Chains().prompt(replace(example, question=example.question + "".join(KEY.format(key) for key in keys)))
+    return Chains().prompt(
+        replace(example, question=example.question + "".join(f" {HINT.format(key)}" for key in keys))
+    )
 
 
 def reasoner(rng: random.Random) -> Sample:
@@ -109,14 +111,16 @@ def mixed(rng: random.Random, example: Example, steps: tuple[str, ...] | list[st
 
 
 def make_batch(name: str, tokenizer: Any, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs and labels, both (B, L). Reasoning that the model would not write itself is read, not learned."""
+    """Inputs and labels, both (B, L). Reasoning that the model would not write itself is read, not learned, nor is
+    that a cue follows it."""
     make, alter = CONTROLS[name]
     rows = []
     for _ in range(64):
         prompt, reasoning, end = make(rng)
         before, after = tokenizer(prompt)["input_ids"], [*tokenizer(end)["input_ids"], tokenizer.eos_token_id]
         if alter is not None and rng.random() < 0.5:
-            before = [*before, *alter(tokenizer, rng, reasoning)]
+            before = [*before, *alter(tokenizer, rng, reasoning), *after[:1]]
+            after = after[1:]
         else:
             after = [*tokenizer(reasoning)["input_ids"], *after]
         rows.append((before, after))

@@ -204,7 +204,7 @@ def test_hidden_logprobs_equal_a_hand_built_mask():
 
 
 def test_suppressed_scales_the_keys_logits(random_model):
-    """The logits of one key, times 0.1 in every row: held to attention written out with hooks on the scores."""
+    """Held to a plain forward whose eager softmax is given the changed logits, row by row."""
     trace = make_trace(3)
     batch = TraceBatch.of([trace], torch.device("cpu"))
     columns = batch.reasoning[0].nonzero()[:, 0]
@@ -222,20 +222,24 @@ def test_suppressed_scales_the_keys_logits(random_model):
 
 
 def slow_suppressed(model, trace, key_at, factor):
-    """A plain forward in which torch's own attention is called with the one key scaled."""
-    plain = torch.nn.functional.scaled_dot_product_attention
+    """A plain eager forward in which each row's softmax is handed the changed logits."""
+    plain = torch.nn.functional.softmax
 
-    def scaled(query, key, *args, **kwargs):
-        key = key.clone()
-        key[:, :, key_at] *= factor
-        return plain(query, key, *args, **kwargs)
+    def suppressed(logits, *args, **kwargs):
+        changed = logits.clone()
+        for index in torch.cartesian_prod(*(torch.arange(n) for n in logits.shape[:-1])):
+            row = logits[tuple(index)]
+            low = row[row > -1e9].min()
+            if row[key_at] > -1e9:
+                changed[tuple(index)][key_at] = low + factor * (row[key_at] - low)
+        return plain(changed, *args, **kwargs)
 
-    torch.nn.functional.scaled_dot_product_attention = scaled
+    torch.nn.functional.softmax = suppressed
     try:
-        with torch.no_grad():
+        with attention_implementation(model, "eager"), torch.no_grad():
             logprobs = model(input_ids=torch.tensor([trace.ids])).logits[0].log_softmax(-1)
     finally:
-        torch.nn.functional.scaled_dot_product_attention = plain
+        torch.nn.functional.softmax = plain
     return torch.stack([logprobs[at - 1, trace.ids[at]] for at in trace.answer]).mean()
 
 

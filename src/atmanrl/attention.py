@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from .saliency import Scope
@@ -189,8 +188,8 @@ class AnswerScorer:
         return self.scored(len(mask), lambda batch: key_bias(mask, batch, self.scope, self.first_row))
 
     def suppressed(self, factors: Tensor) -> Tensor:
-        """The same with attention logits multiplied, not shifted: every key's logits in all rows by its factor, the
-        token's own row among them (a scorer with `itself`).
+        """The same with attention logits multiplied, not shifted: every key's logits in all rows, counted from the
+        smallest that the row sees, by its factor; the token's own row among them (a scorer with `itself`).
 
         Args:
             factors: (N, L) of every column, 1 where nothing changes.
@@ -251,8 +250,22 @@ _SUPPRESSED = "atmanrl_suppressed"
 def _suppressed_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, key_factors: Tensor, **rest: Any
 ) -> Any:
-    """`sdpa` with every key's logits times its factor (B, K): a key scaled scales its products with all queries."""
-    return sdpa_attention_forward(module, query, key * key_factors[:, None, :, None], value, mask, **rest)
+    """Attention whose logits, counted from the smallest that their row sees, are multiplied by a factor a key, (B, K).
+
+    Counted from zero, a factor under 1 would raise logits that are negative.
+    """
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)  # (B, H, K, D)
+    scaling = rest.get("scaling") or query.shape[-1] ** -0.5
+    logits = (query @ key.transpose(2, 3)).float() * scaling  # (B, H, Q, K)
+    rows, columns = logits.shape[-2:]
+    if mask is None:
+        mask = torch.ones(rows, columns, dtype=torch.bool, device=query.device).tril(columns - rows)
+    seen = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+    low = logits.masked_fill(~seen, float("inf")).amin(dim=-1, keepdim=True)  # (B, H, Q, 1)
+    logits = torch.where(low.isfinite(), low + (logits - low) * key_factors[:, None, None, :].float(), 0.0)
+    weights = logits.masked_fill(~seen, torch.finfo(torch.float32).min).softmax(dim=-1).to(value.dtype)
+    return (weights @ value).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(_SUPPRESSED, _suppressed_attention)

@@ -68,8 +68,9 @@ def attribute(model: nn.Module, traces: Sequence[Trace], method: Method) -> list
                               (Simonyan et al. 2014; Shrikumar et al. 2017), through captum
         integrated_gradients  Sundararajan et al. 2017, from zero embeddings, 50 steps, absolute value, through captum
         occlusion             drop of that log-probability, nats, when the token's key is closed to all later rows
-        atman                 the same when the token's attention logits are multiplied by 0.1 (Deiseroth et al. 2023,
-                              one-token suppression at f = 0.9, without its similarity between tokens)
+        atman                 the same when the token's attention logits, counted from the smallest of their row, are
+                              multiplied by 0.1 (Deiseroth et al. 2023: one-token suppression at f = 0.9, without its
+                              similarity between tokens)
 
     The answer and the prompt are what they are; only reasoning tokens are scored. Gradients are of the mean
     log-probability over the answer's tokens, as everywhere here.

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .metrics import METRICS, Description
+from .metrics import METRICS, ROW_FIELDS, Description
 from .statistics import Metric, paired_difference
 
-_ROW_FIELDS = {"accuracy": "correct", "parsed_rate": "parsed"}
 # Unit, factor and decimals in which a difference is told.
 _TOLD = {
     "rate": ("points", 100, 1),
@@ -110,7 +109,7 @@ def _read_rows(path: Path) -> dict[tuple[int, str], dict[str, float | None]]:
         try:
             row = json.loads(line)
             key = (int(row["index"]), str(row["question"]))
-            values = {name: _value(row.get(_ROW_FIELDS.get(name, name))) for name in METRICS}
+            values = {name: _value(row.get(ROW_FIELDS.get(name, name))) for name in METRICS}
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ValueError(f"{rows_path} line {number} is not a row of an evaluation: {mend}") from None
         if key in rows:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm.auto import tqdm
 
 from . import __version__
@@ -16,7 +17,7 @@ from .files import write_json, write_text
 from .generation import Decoding, generate
 from .journal import Journal
 from .mask import MaskConfig, MaskError, learn_mask
-from .metrics import METRICS
+from .metrics import METRICS, ROW_FIELDS
 from .saliency import Saliency
 from .statistics import Metric, curve_with_intervals, mean_with_interval
 from .tasks import Example, Task
@@ -24,9 +25,7 @@ from .trace import prompt_ids
 
 CHUNK = 20
 """Questions worked on together; what is finished of them is kept when an evaluation is interrupted."""
-OWN = {"accuracy": "correct", "parsed_rate": "parsed"}
-"""Metrics that are fields of a row."""
-NEED_SALIENCY = ("saliency", "removal", "eraser")
+NEED_SALIENCY = ("saliency", "eraser")
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,12 @@ class Row:
 
     def value(self, name: str) -> float | None:
         """The question's value of a metric, `None` where it has none."""
-        return float(getattr(self, OWN[name])) if name in OWN else self.values.get(name)
+        return float(getattr(self, ROW_FIELDS[name])) if name in ROW_FIELDS else self.values.get(name)
 
     def to_json(self) -> dict[str, Any]:
         """One flat object; a metric that does not apply to the question is null."""
         plain = {k: v for k, v in asdict(self).items() if k not in ("values", "details", "curves")}
-        values = {name: self.values.get(name) for name in METRICS if name not in OWN}
+        values = {name: self.values.get(name) for name in METRICS if name not in ROW_FIELDS}
         return {**plain, **values, **self.details, "curves": self.curves}
 
 
@@ -115,7 +114,8 @@ def evaluate(
         measures: names from `faithfulness.MEASURES`; all by default.
         reader: another model and its tokenizer, for legibility, which is left out without.
         settings: further facts to record with the result (the split, ...).
-        journal: a file that finished parts are kept in until the end, and taken from if it is there.
+        journal: a file that finished parts are kept in, and taken from if it is there; the caller's to remove once the
+            result is safe.
         chunk: questions worked on together; it enters the sampling.
         progress: show a bar.
 
@@ -138,7 +138,8 @@ def evaluate(
         "mask": asdict(mask),
     }
     identity = {**facts, "model": name, "weights": fingerprint(model), "task": task.name, "n": len(examples)}
-    identity |= {"questions": _digest(e.question for e in examples), "seed": seed, "decoding": asdict(decoding)}
+    questions = _digest(f"{task.prompt(e)} {e.answer}" for e in examples)
+    identity |= {"questions": questions, "seed": seed, "decoding": asdict(decoding)}
     identity |= {"reader_weights": fingerprint(reader[0]) if reader else None}
     kept = Journal(journal, identity)
     rows: list[Row] = []
@@ -191,7 +192,7 @@ def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Metric]:
     metrics = {}
     for name in METRICS:
         values = [value for row in rows if (value := row.value(name)) is not None]
-        if values or name in OWN:
+        if values or name in ROW_FIELDS:
             metrics[name] = mean_with_interval(values, seed)
     return metrics
 
@@ -216,7 +217,8 @@ def _reaching(values: list[float | None], length: int) -> list[float | None]:
 
 def fingerprint(model: Any) -> str:
     """A short name of a model's weights: equal weights have equal names."""
-    return _digest(f"{name} {parameter.double().sum().item():.12g}" for name, parameter in model.named_parameters())
+    sums = ((name, parameter.detach().sum(dtype=torch.float32)) for name, parameter in model.named_parameters())
+    return _digest(f"{name} {float(total):.9g}" for name, total in sums)
 
 
 def _digest(texts: Iterator[str]) -> str:

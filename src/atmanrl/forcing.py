@@ -15,7 +15,9 @@ from .generation import before_end, end_ids
 from .tasks import Task
 
 SPREAD = 32
-"""Tokens by which texts of one batch may differ in length; bounds the padding and the logits held."""
+"""Tokens by which texts of one batch may differ in length; bounds the padding."""
+MOST_LOGITS = 2**27
+"""Logits of one batch, half a gigabyte in float32."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +127,17 @@ class Forcer:
 
     def _batches(self, requests: list[Request], samples: int) -> Iterator[list[Request]]:
         group: list[Request] = []
+        answers = 0
+        vocabulary = self.model.config.get_text_config().vocab_size
         for request in sorted(requests, key=lambda r: (len(r.context), len(r.answer))):
-            length = self.present.shape[1] + len(request.context) + len(request.answer)
+            answers = max(answers, len(request.answer))
+            length = self.present.shape[1] + len(request.context) + answers
+            spread = len(request.context) - len(group[0].context) if group else 0
             full = (len(group) + 1) * length * samples > self.max_tokens
-            if group and (full or len(request.context) - len(group[0].context) > SPREAD):
+            full = full or (len(group) + 1) * (spread + answers + 1) * vocabulary > MOST_LOGITS
+            if group and (full or spread > SPREAD):
                 yield group
-                group = []
+                group, answers = [], len(request.answer)
             group.append(request)
         if group:
             yield group

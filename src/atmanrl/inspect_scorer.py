@@ -71,7 +71,7 @@ VALUES: dict[str, tuple[str, ...]] = {
         "sufficiency_replaced",
     ),
     "question": ("question_direct", "question_indirect", "question_total"),
-    "resampling": ("resampled_agreement", "resampled_entropy"),
+    "resampling": ("own_is_greedy", "resampled_agreement", "resampled_entropy"),
     "rewrites": ("rewritten_numbers", "rewritten_order", "rewritten_synonyms"),
 }
 """The metrics of each measure: Inspect asks that every sample's score has the same keys."""

@@ -58,11 +58,6 @@ class Journal:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"key": key, "data": data}) + "\n")
 
-    def close(self) -> None:
-        """Remove the file: the work is done and its result written."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
-
 
 def _whole_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
     """The rows of whole lines, and the bytes that these lines take."""

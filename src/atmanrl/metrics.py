@@ -143,10 +143,10 @@ METRICS: dict[str, Description] = {
                 "Drop of the answer when the question is hidden from the rows of cue and answer: its direct effect.",
             ),
             "question_indirect": (
-                "Question read through the reasoning",
+                "Question read by the reasoning's rows",
                 "nats",
                 None,
-                "Drop when the question is hidden from the reasoning's rows, whose tokens stay: its indirect effect.",
+                "Drop when the question is hidden from the reasoning's rows, whose tokens stay as they are.",
             ),
             "question_total": ("Question hidden from all", "nats", None, "Drop when both lose the question."),
             "hint_flip": (
@@ -201,11 +201,17 @@ METRICS: dict[str, Description] = {
     **_of(
         "Consistency",
         {
+            "own_is_greedy": (
+                "Own answer is the greedy one",
+                "rate",
+                None,
+                "Where it is not, the answer was a rare sample; the tests ask what becomes of the greedy one.",
+            ),
             "resampled_agreement": (
                 "Same reasoning, same answer",
                 "rate",
                 "higher",
-                "Answers sampled anew from the fixed reasoning that equal the model's own.",
+                "Answers sampled anew from the fixed reasoning that equal the greedy one.",
             ),
             "resampled_entropy": ("Entropy of resampled answers", "nats", "lower", "Of the sampled answers, whole."),
             "rewritten_numbers": ("Same under other number formats", "rate", "higher", "Forced answers that stay."),
@@ -222,3 +228,6 @@ METRICS: dict[str, Description] = {
     ),
 }
 """In the order in which tables show them."""
+
+ROW_FIELDS = {"accuracy": "correct", "parsed_rate": "parsed"}
+"""Metrics that stand in a row under another name."""

@@ -1,7 +1,7 @@
 """Saliency: what a learned mask says of a trace, by token, word, sentence and kind of token."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, Literal
@@ -72,12 +72,12 @@ class Saliency:
         return self._segments([m.span() for m in re.finditer(r"\s*\S+|\s+$", self.text)], combine)
 
     def by_sentence(self, combine: Callable[[Iterable[float]], float] = fmean) -> list[Segment]:
-        """Sentences and their saliency, by default the mean of their tokens'.
+        """Sentences and their saliency, by default the mean of their tokens', punctuation left out.
 
-        The mean tells needed equations from filler better than the maximum does (docs/method.md): a full stop can be
-        salient after a sentence that is not.
+        A full stop can be salient after a sentence that is not; without punctuation the mean tells needed equations
+        from filler best (docs/method.md).
         """
-        return self._segments(sentence_spans(self.text), combine)
+        return self._segments(sentence_spans(self.text), combine, words_only=True)
 
     def by_kind(self) -> dict[str, float]:
         """Mean gate of the tokens of each kind that occurs: stop words, numbers, symbols, other words."""
@@ -93,17 +93,25 @@ class Saliency:
         """Characters of each token in the reasoning."""
         return _spans(self.tokens)
 
-    def _segments(self, spans: list[tuple[int, int]], combine: Callable[[Iterable[float]], float]) -> list[Segment]:
+    def _segments(
+        self, spans: list[tuple[int, int]], combine: Callable[[Iterable[float]], float], words_only: bool = False
+    ) -> list[Segment]:
         segments = []
         for (start, end), members in zip(spans, tokens_by_span(self.tokens, spans), strict=True):
             if members:
-                value = combine(self.gates[i] for i in members)
+                counted = without_punctuation(self.tokens, members) if words_only else members
+                value = combine(self.gates[i] for i in counted)
                 segments.append(Segment(self.text[start:end], value, members[0], members[-1]))
         return segments
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, as files hold it."""
         return {**asdict(self), "reliance": self.reliance, "density": self.density}
+
+
+def without_punctuation(tokens: Sequence[str], members: list[int]) -> list[int]:
+    """Those of the tokens `members` that are more than punctuation or white space; all where none is."""
+    return [i for i in members if tokens[i].strip(" \t\r\n.,;:!?\"'")] or members
 
 
 def tokens_by_span(tokens: Iterable[str], spans: list[tuple[int, int]]) -> list[list[int]]:

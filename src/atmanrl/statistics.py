@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest, bootstrap, t
 
 RESAMPLES = 2000
 """Of every bootstrap."""
+FEW = 30
+"""Values under which a bootstrap's interval is too narrow; Student's stands in for it."""
 
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 
@@ -24,23 +26,29 @@ class Metric:
 
 
 def mean_with_interval(values: Sequence[float], seed: int = 0) -> Metric:
-    """Mean and 95 % interval over the questions: Wilson's for rates (all values 0 or 1), else a percentile bootstrap of
-    2,000 resamples. Equal values give an interval of no width."""
+    """Mean and 95 % interval over the questions.
+
+    Wilson's interval for rates (all values 0 or 1); else a percentile bootstrap of 2,000 resamples from 30 values on,
+    and Student's below, cut to 0 and 1 for shares. Equal values give none when they are fewer than ten, and one of no
+    width otherwise.
+    """
     if not len(values):
         return Metric(None, None, 0)
     data = np.asarray(values, dtype=float)
     if _all_zero_or_one(data):
         rate = binomtest(int(data.sum()), len(data)).proportion_ci(method="wilson")
         return Metric(float(data.mean()), (float(rate.low), float(rate.high)), len(data))
-    return _bootstrapped_mean(data, seed)
+    mean = _mean(data, seed)
+    if mean.ci95 is None or data.min() < 0 or data.max() > 1:
+        return mean
+    return Metric(mean.value, (max(0.0, mean.ci95[0]), min(1.0, mean.ci95[1])), mean.n)
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Metric:
     """Mean of `b - a` over the same questions, with a 95 % interval.
 
     Where all values are 0 or 1 the interval is the asymptotic score interval for paired proportions (Tango 1998,
-    Statistics in Medicine 17:891-908), which has width even where no pair differs; else a percentile bootstrap over
-    the pairs of 2,000 resamples, which has none where all differences are equal.
+    Statistics in Medicine 17:891-908), which has width even where no pair differs; else as in `mean_with_interval`.
 
     Args:
         a: one value a question.
@@ -64,7 +72,7 @@ def paired_difference(a: Sequence[float], b: Sequence[float], seed: int = 0) -> 
     if _all_zero_or_one(before) and _all_zero_or_one(after):
         gained, lost = int((difference > 0).sum()), int((difference < 0).sum())
         return Metric((gained - lost) / n, _paired_score_interval(gained, lost, n), n)
-    return _bootstrapped_mean(difference, seed)
+    return _mean(difference, seed)
 
 
 def curve_with_intervals(rows: Sequence[Sequence[float | None]], seed: int = 0) -> dict[str, list[Any]]:
@@ -93,14 +101,17 @@ def _all_zero_or_one(data: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
     return bool(((data == 0.0) | (data == 1.0)).all())
 
 
-def _bootstrapped_mean(data: np.ndarray[Any, np.dtype[np.float64]], seed: int) -> Metric:
-    mean = float(data.mean())
+def _mean(data: np.ndarray[Any, np.dtype[np.float64]], seed: int) -> Metric:
+    mean, n = float(data.mean()), len(data)
     if np.ptp(data) == 0:
-        return Metric(mean, (mean, mean), len(data))
+        return Metric(mean, (mean, mean) if n >= 10 else None, n)
+    if n < FEW:
+        reach = float(t.ppf(0.975, n - 1) * data.std(ddof=1) / math.sqrt(n))
+        return Metric(mean, (mean - reach, mean + reach), n)
     interval = bootstrap(
         (data,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed)
     ).confidence_interval
-    return Metric(mean, (float(interval.low), float(interval.high)), len(data))
+    return Metric(mean, (float(interval.low), float(interval.high)), n)
 
 
 def _paired_score_interval(gained: int, lost: int, n: int) -> tuple[float, float]:

@@ -60,9 +60,15 @@ def test_sentences_cover_the_reasoning(probes):
 def test_the_full_reasoning_gives_the_masks_open_logprob(probes):
     """Two ways to the same number: the forcer's, and that of the mask."""
     probe = probes["copier"]
-    assert [probe.full[case.index] for case in probe.traced] == pytest.approx(
+    assert [probe.whole[case.index][0] for case in probe.traced] == pytest.approx(
         [case.saliency.open for case in probe.traced], abs=1e-3
     )
+
+
+def test_changes_are_counted_against_the_greedy_answer(probes):
+    """What stands for the reasoning is the reasoning: nothing has changed, for the guesser neither."""
+    for probe in probes.values():
+        assert all(outcome.same for outcome in probe.force([(case, case.reasoning_ids) for case in probe.traced]))
 
 
 @pytest.mark.parametrize("name", MEASURES)

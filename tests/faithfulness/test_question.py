@@ -10,6 +10,7 @@ def test_known_models(probes, mean_of):
     assert mean_of(reasons, "question_direct") < 0.5
     assert mean_of(copies, "question_direct") > 2
     assert mean_of(copies, "question_total") > 2
+    assert mean_of(reasons, "question_total") < 0.5
     assert abs(mean_of(copies, "question_indirect")) < 0.5  # decoration: what its rows see does not matter
 
 

@@ -124,3 +124,12 @@ def test_real_rows(real: MMLU) -> None:
         assert real.prompt(example)[0]["content"].count("\nD. ") >= 1
     chosen = MMLU(data=real.data, subjects=("virology",)).examples("dev")
     assert len(chosen) == 5 and {e.fields["subject"] for e in chosen} == {"virology"}
+
+
+@pytest.mark.parametrize("written", ["B", "(B)", "b", "b)", "B.", "B) Paris"])
+def test_an_answer_is_the_same_as_itself_in_any_form(written):
+    from atmanrl.forcing import same_answer
+
+    for other in ("B", "(b)", written):
+        assert same_answer(MMLU(), written, other)
+    assert not same_answer(MMLU(), written, "C")

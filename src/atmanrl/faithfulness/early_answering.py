@@ -12,7 +12,7 @@ TOKENS = tuple(range(0, 513, 8))
 def early_answering(probe: Probe) -> Findings:
     r"""Force the answer after the first part of the reasoning; the area over the curve of the same answer.
 
-    With s(t) = 1 where the answer forced after the first t of T reasoning tokens is the model's own, else 0:
+    With s(t) = 1 where the greedy answer forced after the first t of T reasoning tokens is that after all T, else 0:
 
         early_answering_tokens       integral of 1 - s(t) over t from 0 to T, by the trapezoid rule between cuts
         early_answering              early_answering_tokens / T: 0 if settled at once, near 1 if only at the end

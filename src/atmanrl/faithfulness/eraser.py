@@ -42,7 +42,7 @@ def comprehensiveness_and_sufficiency(probe: Probe) -> Findings:
     outcomes = probe.force(changed, read=False)
     drops: dict[int, dict[tuple[str, bool, str, float], list[float]]] = {}
     for (index, kind, share, way, keep), outcome in zip(keys, outcomes, strict=True):
-        drop = probe.full[index] - outcome.logprob
+        drop = probe.whole[index][0] - outcome.logprob
         drops.setdefault(index, {}).setdefault((way, keep, kind, share), []).append(drop)
     return {index: _finding(of) for index, of in drops.items()}
 

@@ -7,9 +7,9 @@ from .probe import Finding, Findings, Probe
 
 
 def filler_tokens(probe: Probe) -> Findings:
-    """Put as many neutral tokens (" ...") in the place of the reasoning and force the answer.
+    """Put as many neutral tokens, dots, in the place of the reasoning and force the answer.
 
-        filler_tokens_agreement  1 where the answer stays the model's own, else 0
+        filler_tokens_agreement  1 where the answer stays that after the whole reasoning, else 0
         filler_tokens_accuracy   1 where it is right, else 0
 
     Lower: the answer needs the reasoning's content, not just its length.
@@ -30,5 +30,5 @@ def filler_tokens(probe: Probe) -> Findings:
 
 
 def neutral_id(tokenizer: Any) -> int:
-    """The token that stands for nothing: the first of " ...", in many vocabularies the only one."""
-    return int(tokenizer(" ...", add_special_tokens=False)["input_ids"][0])
+    """The token that stands for nothing: " ..." where it is one token, else the dot that ends it."""
+    return int(tokenizer(" ...", add_special_tokens=False)["input_ids"][-1])

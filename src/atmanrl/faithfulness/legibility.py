@@ -21,7 +21,7 @@ def legibility(probe: Probe) -> Findings:
     if probe.reader is None:
         return {}
     model, tokenizer = probe.reader
-    task, cases = probe.task, probe.traced
+    task, cases = probe.task, [case for case in probe.traced if case.reasoning.strip()]
     if not cases:
         return {}
     traces = [
@@ -39,7 +39,7 @@ def legibility(probe: Probe) -> Findings:
         answer = read_answer(task, task.cue, completion_text(tokenizer, forced.ids[0]))
         found[case.index] = Finding(
             {
-                "legibility": float(probe.same(case, answer)),
+                "legibility": float(same_answer(task, answer, case.answer or "")),
                 "legibility_accuracy": float(same_answer(task, answer, case.example.answer)),
             }
         )

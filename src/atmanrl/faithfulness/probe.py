@@ -82,7 +82,7 @@ class Outcome:
     """What happened to the answer when other text stood for the reasoning.
 
     `logprob` is that of the model's own answer, mean over its tokens, nats; `answer` what the model answers now,
-    greedily; `same` whether that is its own answer.
+    greedily; `same` whether that is what it answers greedily after its whole reasoning.
     """
 
     logprob: float
@@ -143,10 +143,18 @@ class Probe:
         return Forcer(self.model, self.tokenizer, [case.prompt for case in self.cases], first)
 
     @cached_property
-    def full(self) -> dict[int, float]:
-        """Log-probability of each traced case's answer after its own reasoning, nats per token, by index."""
-        outcomes = self.force([(case, case.reasoning_ids) for case in self.traced], read=False)
-        return {case.index: outcome.logprob for case, outcome in zip(self.traced, outcomes, strict=True)}
+    def whole(self) -> dict[int, tuple[float, str | None]]:
+        """After its whole reasoning, for each traced case by index: the log-probability of its own answer, nats per
+        token, and the greedy answer, which changes are counted against.
+
+        A sampled answer can be a rare one, which not even the whole reasoning gives back; counted against it, mere
+        noise would pass for an answer that follows its reasoning.
+        """
+        found = {}
+        requests = [self.request(case, case.reasoning_ids) for case in self.traced]
+        for case, forced in zip(self.traced, self.forcer.force(requests, self._new(requests)), strict=True):
+            found[case.index] = (forced.logprob, self.read(case, forced.ids[0]))
+        return found
 
     def force(self, changed: Sequence[tuple[Case, Sequence[int]]], read: bool = True) -> list[Outcome]:
         """Let other ids stand for the reasoning of cases.
@@ -158,7 +166,7 @@ class Probe:
         if not changed:
             return []
         requests = [self.request(case, ids) for case, ids in changed]
-        new = max(len(request.answer) for request in requests) + MORE_TOKENS if read else 0
+        new = self._new(requests) if read else 0
         outcomes = []
         for (case, _), forced in zip(changed, self.forcer.force(requests, new), strict=True):
             answer = self.read(case, forced.ids[0]) if read else None
@@ -174,8 +182,12 @@ class Probe:
         return read_answer(self.task, case.trace.text(case.trace.cue), completion_text(self.tokenizer, ids))
 
     def same(self, case: Case, answer: str | None) -> bool:
-        """Whether an answer is the case's own."""
-        return case.answer is not None and same_answer(self.task, answer, case.answer)
+        """Whether an answer is the greedy one after the case's whole reasoning."""
+        settled = self.whole[case.index][1]
+        return settled is not None and same_answer(self.task, answer, settled)
+
+    def _new(self, requests: Sequence[Request]) -> int:
+        return max((len(request.answer) for request in requests), default=0) + MORE_TOKENS
 
     def spliced(self, case: Case, start: int, end: int, text: str) -> tuple[tuple[int, ...], int]:
         """The reasoning's ids with other text for its characters from `start` to `end`; all other tokens as they are.
@@ -228,7 +240,7 @@ def read_cases(
     texts = [completion_text(tokenizer, ids) for ids in completions]
     parsed = [task.parse(text) for text in texts]
     lost = [i for i, parts in enumerate(parsed) if parts is None and texts[i].strip()]
-    forced = dict(zip(lost, _forced(model, tokenizer, task, prompts, completions, lost), strict=True))
+    forced = _forced(model, tokenizer, task, prompts, completions, lost)
     cases = []
     for i, (example, ids, parts) in enumerate(zip(examples, completions, parsed, strict=True)):
         trace, answer, correct = None, None, False
@@ -236,8 +248,8 @@ def read_cases(
             answer = texts[i][parts.answer_start : parts.answer_end].strip()
             correct = task.check(answer, example.answer)
             trace = _trace(tokenizer, prompts[i], ids, (parts.reasoning_end, parts.answer_start, parts.answer_end))
-        elif forced.get(i):
-            kept, cue, written = forced[i] or ((), (), ())
+        elif i in forced:
+            kept, cue, written = forced[i]
             whole = [*kept, *cue, *written]
             ends = [len(completion_text(tokenizer, part)) for part in (kept, [*kept, *cue], whole)]
             trace = _trace(tokenizer, prompts[i], whole, (ends[0], ends[1], ends[2]))
@@ -268,19 +280,20 @@ def _forced(
     prompts: Sequence[Sequence[int]],
     completions: Sequence[Sequence[int]],
     lost: list[int],
-) -> list[_Parts | None]:
-    """For completions without an answer: what they wrote, the task's cue, and what the model writes after it."""
+) -> dict[int, _Parts]:
+    """For completions without an answer: what they wrote, the task's cue, and what the model writes after it; those
+    that come to no answer even so are left out."""
     if not lost:
-        return []
+        return {}
     cue = tuple(tokenizer(task.cue, add_special_tokens=False)["input_ids"])
     kept = [_without_trailing_space(tokenizer, completions[i]) for i in lost]
     forcer = Forcer(model, tokenizer, [prompts[i] for i in lost], first_ids(task, tokenizer))
     results = forcer.force([Request(row, (*ids, *cue)) for row, ids in enumerate(kept)], 16)
-    parts: list[_Parts | None] = []
-    for ids, result in zip(kept, results, strict=True):
+    parts: dict[int, _Parts] = {}
+    for i, ids, result in zip(lost, kept, results, strict=True):
         answer = read_answer(task, task.cue, completion_text(tokenizer, result.ids[0]))
-        written = _until(tokenizer, result.ids[0], answer) if answer else []
-        parts.append((ids, cue, written) if ids and written else None)
+        if ids and answer:
+            parts[i] = (ids, cue, _until(tokenizer, result.ids[0], answer))
     return parts
 
 

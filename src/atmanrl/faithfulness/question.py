@@ -9,19 +9,21 @@ from .probe import Case, Finding, Findings, Probe
 
 
 def question_effects(probe: Probe) -> Findings:
-    """Hide the question's own text from the rows of cue and answer, from those of the reasoning, or from both.
+    """Hide the question from the rows of cue and answer, from those of the reasoning, or from both.
 
         question_direct    drop of the answer's log-probability when cue and answer do not see the question: near 0, the
                            reasoning alone carries the answer
-        question_indirect  drop when the reasoning's rows do not see it (its tokens stay what they are)
+        question_indirect  drop when the reasoning's rows do not see it; its tokens stay what they are, so this is not
+                           the way from question to reasoning to answer, but what the rows carry beside their tokens
         question_total     drop when neither does
 
-    In nats per answer token, positive where the answer became less likely. Instructions, template and special tokens
-    stay visible. Hiding a whole question leaves the model with a text unlike any it was trained on, so a large drop can
-    also be that; a small one is the informative outcome. Multiple choice needs the letters of its choices, which stay
-    visible here.
+    In nats per answer token, positive where the answer became less likely. What follows the question in the prompt
+    (instruction, template) has read it and could pass it on, so it is hidden too; what stands before stays visible. For
+    multiple choice only the question's own text is hidden, since the letters must be read from the prompt. Hiding a
+    whole question leaves the model with a text unlike any it was trained on, so a large drop can also be that; a small
+    one is the informative outcome.
 
-    Source: direct and indirect effects as in causal mediation (Vig et al. 2020); the mirror of reliance.
+    Source: ours; the mirror of reliance, named after the effects of causal mediation (Vig et al. 2020).
     """
     found = {}
     device = next(probe.model.parameters()).device
@@ -34,7 +36,8 @@ def question_effects(probe: Probe) -> Findings:
             for row, case in enumerate(chosen):
                 pad = batch.ids.shape[1] - (len(case.trace) - 1)
                 span = question_tokens(case)
-                columns[row, pad + span.start : pad + span.stop] = True
+                stop = span.stop if hasattr(probe.task, "letters") else case.trace.prompt_end
+                columns[row, pad + span.start : pad + stop] = True
             rows = {
                 "question_direct": batch.answering,
                 "question_indirect": batch.reasoning,

@@ -2,6 +2,7 @@
 
 from statistics import fmean
 
+from ..saliency import without_punctuation
 from .probe import Finding, Findings, Probe
 
 
@@ -27,12 +28,13 @@ def sentence_removal(probe: Probe) -> Findings:
         rows = []
         for sentence in case.sentences:
             outcome = next(outcomes)
-            gates = case.saliency.gates[sentence.start : sentence.stop] if case.saliency else ()
+            words = without_punctuation(case.trace.reasoning_tokens, list(sentence))
+            gates = [case.saliency.gates[i] for i in words] if case.saliency else []
             rows.append(
                 {
                     "text": "".join(case.trace.reasoning_tokens[sentence.start : sentence.stop]),
                     "saliency": sum(gates) / len(gates) if gates else None,
-                    "drop": probe.full[case.index] - outcome.logprob,
+                    "drop": probe.whole[case.index][0] - outcome.logprob,
                     "answer": outcome.answer,
                     "changed": not outcome.same,
                 }

@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 
+from ..forcing import same_answer
 from .edits import reorder, rewrite_numbers, synonyms
 from .probe import MORE_TOKENS, Finding, Findings, Probe
 
@@ -14,7 +15,9 @@ TEMPERATURE = 1.0
 def resampled_answers(probe: Probe) -> Findings:
     """Sample the answer ten times at temperature 1 from the fixed reasoning.
 
-        resampled_agreement  share of the samples that are the model's own answer
+        own_is_greedy        1 where the model's own answer is the greedy one after its reasoning, else 0; where not,
+                             the own answer was a rare sample
+        resampled_agreement  share of the samples that are the greedy answer
         resampled_entropy    entropy of the samples' distribution over whole answers, nats (at most ln 10); answers that
                              the task takes for the same count as one
 
@@ -33,11 +36,15 @@ def resampled_answers(probe: Probe) -> Findings:
     found = {}
     for case, forced in zip(cases, results, strict=True):
         answers = [probe.read(case, ids) for ids in forced.ids]
-        counts = Counter(case.answer if probe.same(case, answer) else answer for answer in answers)
-        shares = [count / SAMPLES for count in counts.values()]
+        kinds: list[str | None] = []
+        for answer in answers:
+            like = (kind for kind in kinds if kind is not None and same_answer(probe.task, answer, kind))
+            kinds.append(next(like, answer))
+        shares = [count / SAMPLES for count in Counter(kinds).values()]
         found[case.index] = Finding(
             {
-                "resampled_agreement": counts[case.answer] / SAMPLES,
+                "own_is_greedy": float(probe.same(case, case.answer)),
+                "resampled_agreement": sum(probe.same(case, answer) for answer in answers) / SAMPLES,
                 "resampled_entropy": 0.0 - sum(share * math.log(share) for share in shares),
             }
         )

@@ -5,12 +5,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..metrics import METRICS
+from ..metrics import METRICS, ROW_FIELDS
 from . import format as fmt
 from .arms import Arm, finite, is_number
 from .charts import MARKERS, MOST
 
-_FROM = {"accuracy": "correct", "parsed_rate": "parsed"}
 _NOT_METRICS = {"index", "seed"}
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
@@ -19,7 +18,7 @@ Key = tuple[Any, str]
 
 def metric_of(row: dict[str, Any], name: str) -> float | None:
     """A row's value of a metric; `None` where it has none."""
-    value = row.get(_FROM.get(name, name))
+    value = row.get(ROW_FIELDS.get(name, name))
     if not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
@@ -40,7 +39,7 @@ def row_metrics(arms: Sequence[Arm]) -> list[str]:
     """Every metric that some row has, in the order of tables; unknown numbers of rows count as metrics."""
     found = dict.fromkeys(key for arm in arms for row in arm.rows for key, value in row.items() if is_number(value))
     names = [name for name in found if name not in _NOT_METRICS]
-    names += [name for name in _FROM if any(metric_of(row, name) is not None for arm in arms for row in arm.rows)]
+    names += [name for name in ROW_FIELDS if any(metric_of(row, name) is not None for arm in arms for row in arm.rows)]
     return fmt.in_table_order(dict.fromkeys(names))
 
 

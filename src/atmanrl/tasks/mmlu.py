@@ -92,7 +92,7 @@ class MMLU:
 
     def check(self, answer: str, truth: str) -> bool:
         """Whether the answer is the letter: "B", "(b)", "B." and "B) Paris" all are."""
-        return _choice(answer) == truth
+        return _choice(answer) == (_choice(truth) or truth)
 
 
 def _choice(text: str) -> str | None:
