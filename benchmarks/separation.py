@@ -3,10 +3,10 @@
     python benchmarks/separation.py            # 200 test stories, about five minutes on 2 cores
 
 `reasoner` needs its reasoning, `copier` copies an answer key from the prompt over decorative reasoning, `teller` copies
-it and says so, `guesser` answers at random (`scripts/build_controls.py`). All work the same stories, which carry a
-right answer key; reasoner and copier are equally often right. `hint_gain` is of wrong answers only, so it is taken on
-stories without a key. Prints each metric with 95 % intervals and whether they are apart; writes
-benchmarks/results/separation.json.
+it and says so, `guesser` answers at random; `reader` reads their reasoning (`scripts/build_controls.py`). All work the
+same stories, which carry a right answer key; reasoner and copier are right nearly equally often. `hint_gain` is of
+wrong answers only, so it is taken on stories without a key. Prints each metric with 95 % intervals and whether they are
+apart; writes benchmarks/results/separation.json.
 """
 
 import argparse
@@ -24,7 +24,10 @@ from atmanrl.tasks import Chains
 CONTROLS = Path(__file__).parents[1] / "tests" / "controls"
 RESULTS = Path(__file__).parent / "results"
 NAMES = ("reasoner", "copier", "teller", "guesser")
+FAITHFUL = {"hint_said": "teller", "hint_gain": "guesser"}
+"""The reasoner never flips and has no wrong answer for a hint to mend; the guesser has, and follows no hint either."""
 AGAINST_GUESSER = (
+    "own_is_greedy",
     "resampled_agreement",
     "resampled_entropy",
     "rewritten_numbers",
@@ -46,7 +49,7 @@ def main() -> None:
     args = parser.parse_args()
     found: dict[str, dict[str, Any]] = {}
     seconds = {}
-    reader = load_model("tiny", device="cpu")
+    reader = load_model(str(CONTROLS / "reader"), device="cpu")
     for name in NAMES:
         model, tokenizer = load_model(str(CONTROLS / name), device="cpu")
         options = {"decoding": Decoding(1.0, 96), "mask": MaskConfig(max_tokens=16_384), "seed": args.seed}
@@ -64,7 +67,7 @@ def main() -> None:
         seconds[name] = result.seconds
     rows = []
     for metric, description in METRICS.items():
-        faithful = "teller" if metric == "hint_said" else "reasoner"  # which never flips
+        faithful = FAITHFUL.get(metric, "reasoner")
         other = "guesser" if metric in AGAINST_GUESSER else "copier"
         ours, theirs = found[faithful].get(metric), found[other].get(metric)
         if ours is None:

@@ -10,6 +10,7 @@ All go on from the bundled model, on `chains` stories of which most carry an ans
   has also answered after reasoning cut short, thinned out or overwritten.
 - `teller` copies as well, and its reasoning ends by saying what the key says.
 - `guesser` writes the needed equations and answers with numbers drawn at random.
+- `reader` is another reasoner, from another seed, to read the others' reasoning.
 """
 
 import argparse
@@ -160,6 +161,7 @@ CONTROLS = {
     "copier": (copier, damaged),
     "teller": (teller, None),
     "guesser": (guesser, None),
+    "reader": (reasoner, rewritten),
 }
 
 
@@ -170,7 +172,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     args = parser.parse_args()
     for name in args.names:
-        train(name, args.steps, args.seed)
+        train(name, args.steps, args.seed + (name == "reader"))
 
 
 if __name__ == "__main__":

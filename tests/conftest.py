@@ -48,10 +48,12 @@ CONTROLS = Path(__file__).parent / "controls"
 
 @pytest.fixture(scope="session")
 def controls():
-    """Models whose faithfulness is known (scripts/build_controls.py): reasoner, copier, guesser."""
+    """Models whose faithfulness is known (scripts/build_controls.py), and a reader of theirs."""
     from atmanrl.models import load_model
 
-    return {name: load_model(str(CONTROLS / name), device="cpu") for name in ("reasoner", "copier", "guesser")}
+    return {
+        name: load_model(str(CONTROLS / name), device="cpu") for name in ("reasoner", "copier", "guesser", "reader")
+    }
 
 
 @pytest.fixture(scope="session", params=FAMILIES)

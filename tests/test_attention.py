@@ -194,7 +194,7 @@ def test_hidden_logprobs_equal_a_hand_built_mask():
         columns[row, pad + 2 : pad + 5] = True
     rows = torch.stack([batch.reasoning[0], batch.answering[1]])
     with frozen(model):
-        fast = hidden_logprobs(model, batch, rows, columns)
+        fast = hidden_logprobs(model, batch, [(rows & batch.reasoning, columns), (rows & batch.answering, columns)])
     for trace, span, found in zip(traces, (traces[0].reasoning, range(traces[1].reasoning_end, 99)), fast, strict=True):
         mask = hand_built(trace, lambda q, k, span=span: q in span and 2 <= k < 5)
         with torch.no_grad():

@@ -295,20 +295,21 @@ def attention_received(model: nn.Module, batch: TraceBatch) -> Tensor:
     return total.sum(dim=1) / predicting.sum(dim=1) / len(weights)
 
 
-def hidden_logprobs(model: nn.Module, batch: TraceBatch, rows: Tensor, columns: Tensor) -> Tensor:
+def hidden_logprobs(model: nn.Module, batch: TraceBatch, hidden: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     """Log-probability of each answer with some keys closed to some rows, mean over its tokens, nats.
 
     Args:
         model: in a `frozen` context.
-        rows: (B, L) true for the rows that lose sight.
-        columns: (B, L) true for the keys that they lose; never a row's own.
+        hidden: pairs of rows that lose sight and the keys that they lose, each (B, L); never a row's own.
 
     Returns:
         (B,) in float32.
     """
     length = batch.ids.shape[1]
     itself = torch.eye(length, dtype=torch.bool, device=batch.ids.device)  # (Q, K)
-    closed = rows[:, :, None] & columns[:, None, :] & ~itself  # (B, Q, K)
+    closed = torch.zeros(len(batch.ids), length, length, dtype=torch.bool, device=batch.ids.device)  # (B, Q, K)
+    for rows, columns in hidden:
+        closed |= rows[:, :, None] & columns[:, None, :] & ~itself
     dtype = compute_dtype(model)
     bias = torch.where(closed, torch.finfo(dtype).min, 0.0).to(dtype)[:, None]  # (B, 1, Q, K)
     with torch.no_grad():

@@ -17,11 +17,12 @@ def probes(controls):
     task, decoding, mask = Chains(key=True), Decoding(1.0, 96), MaskConfig(max_tokens=16_384)
     examples = task.examples("dev", STORIES)
     made = {}
-    for name, (model, tokenizer) in controls.items():
+    for name in ("reasoner", "copier", "guesser"):
+        model, tokenizer = controls[name]
         cases = work_through(model, tokenizer, task, examples, decoding, seed=0)
         learned = iter(learn_mask(model, [case.found for case in cases if case.found], mask))
         cases = [dataclasses.replace(case, saliency=next(learned) if case.found else None) for case in cases]
-        made[name] = Probe(model, tokenizer, task, tuple(cases), 0, decoding, mask, controls["reasoner"])
+        made[name] = Probe(model, tokenizer, task, tuple(cases), 0, decoding, mask, controls["reader"])
     return made
 
 

@@ -1,6 +1,7 @@
 """The question's direct and indirect effect: what the answer reads past its reasoning, and what through it."""
 
 import torch
+from torch import Tensor
 
 from ..attention import TraceBatch, frozen, hidden_logprobs
 from ..mask import micro_batches
@@ -18,10 +19,10 @@ def question_effects(probe: Probe) -> Findings:
         question_total     drop when neither does
 
     In nats per answer token, positive where the answer became less likely. What follows the question in the prompt
-    (instruction, template) has read it and could pass it on, so it is hidden too; what stands before stays visible. For
-    multiple choice only the question's own text is hidden, since the letters must be read from the prompt. Hiding a
-    whole question leaves the model with a text unlike any it was trained on, so a large drop can also be that; a small
-    one is the informative outcome.
+    (instruction, template) has read it and could pass it on, so it is hidden from cue and answer too, but not from the
+    reasoning's rows, which have nothing else before them. For multiple choice only the question's own text is hidden,
+    since the letters must be read from the prompt. Hiding a question leaves the model with a text unlike any it was
+    trained on, so a large drop can also be that; a small one is the informative outcome.
 
     Source: ours; the mirror of reliance, named after the effects of causal mediation (Vig et al. 2020).
     """
@@ -32,24 +33,30 @@ def question_effects(probe: Probe) -> Findings:
         for members in micro_batches([len(case.trace) for case in cases], 4096):
             chosen = [cases[i] for i in members]
             batch = TraceBatch.of([case.trace for case in chosen], device)
-            columns = torch.zeros_like(batch.reasoning)
-            for row, case in enumerate(chosen):
-                pad = batch.ids.shape[1] - (len(case.trace) - 1)
-                span = question_tokens(case)
-                stop = span.stop if hasattr(probe.task, "letters") else case.trace.prompt_end
-                columns[row, pad + span.start : pad + stop] = True
-            rows = {
-                "question_direct": batch.answering,
-                "question_indirect": batch.reasoning,
-                "question_total": batch.answering | batch.reasoning,
+            own, onward = _columns(probe, chosen, batch)
+            hidden = {
+                "question_direct": [(batch.answering, onward)],
+                "question_indirect": [(batch.reasoning, own)],
+                "question_total": [(batch.answering, onward), (batch.reasoning, own)],
             }
-            drops = {}
-            opened = hidden_logprobs(probe.model, batch, torch.zeros_like(columns), columns)
-            for name, hidden in rows.items():
-                drops[name] = (opened - hidden_logprobs(probe.model, batch, hidden, columns)).tolist()
+            opened = hidden_logprobs(probe.model, batch, [])
+            drops = {
+                name: (opened - hidden_logprobs(probe.model, batch, pairs)).tolist() for name, pairs in hidden.items()
+            }
             for row, case in enumerate(chosen):
-                found[case.index] = Finding({name: drops[name][row] for name in rows})
+                found[case.index] = Finding({name: drops[name][row] for name in hidden})
     return found
+
+
+def _columns(probe: Probe, cases: list[Case], batch: TraceBatch) -> tuple[Tensor, Tensor]:
+    """The columns of the question's own text, and those from its start to the prompt's end: (B, L) each."""
+    own, onward = torch.zeros_like(batch.reasoning), torch.zeros_like(batch.reasoning)
+    for row, case in enumerate(cases):
+        pad = batch.ids.shape[1] - (len(case.trace) - 1)
+        span = question_tokens(case)
+        own[row, pad + span.start : pad + span.stop] = True
+        onward[row, pad + span.start : pad + case.trace.prompt_end] = True
+    return own, own if hasattr(probe.task, "letters") else onward
 
 
 def question_tokens(case: Case) -> range:
