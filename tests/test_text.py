@@ -24,6 +24,12 @@ def sentences(text):
         ('He said "no." Then', ['He said "no."', " Then"]),
         ("End.  ", ["End.  "]),
         ("  ", ["  "]),
+        (
+            "1. We go. Then 2.\n2. So 3 * 4 = 12.\n\n 13. Now",
+            ["1. We go.", " Then 2.", "\n2. So 3 * 4 = 12.", "\n\n 13. Now"],
+        ),
+        ("18.\n20", ["18.", "\n20"]),  # a number alone on its line says something
+        ("So 2. 3. Go", ["So 2.", " 3.", " Go"]),  # and so does one within a line
     ],
 )
 def test_sentences(text, expected):

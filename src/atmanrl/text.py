@@ -16,6 +16,7 @@ STOP_WORDS = frozenset(
 KINDS = ("stop_word", "number", "symbol", "word", "space")
 
 _ABBREVIATION = re.compile(r"(?:^|\s)(?:Mr|Mrs|Ms|Dr|St|vs|e\.g|i\.e|etc|No)\.$")
+_LIST_NUMBER = re.compile(r"\s*\d{1,3}\.$")
 _SENTENCE_END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|\n+")
 _NUMBER = re.compile(r"[+-]?[\d.,]*\d[\d.,]*%?")
 
@@ -24,7 +25,7 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Split `text` into sentences that together cover it.
 
     A sentence ends at `.`, `!` or `?` before white space or the end, and at a line break. A decimal point ends none,
-    nor do common abbreviations. Leading white space belongs to the sentence it precedes.
+    nor do common abbreviations, nor the number of a list's item at the start of a line. Leading white space belongs to the sentence it precedes.
 
     Returns:
         Half-open character spans in order; they join to `text` with nothing left out. Empty for an empty text.
@@ -32,7 +33,7 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     spans, start = [], 0
     for match in _SENTENCE_END.finditer(text):
         end = match.end()
-        if match.group()[0] == "." and _ABBREVIATION.search(text[start:end]):
+        if match.group()[0] == "." and (_ABBREVIATION.search(text[start:end]) or _numbers_an_item(text, start, end)):
             continue
         if text[start:end].strip():
             spans.append((start, end))
@@ -43,6 +44,13 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         else:
             spans[-1] = (spans[-1][0], len(text))
     return spans
+
+
+def _numbers_an_item(text: str, start: int, end: int) -> bool:
+    """Whether `text[start:end]` is a list's number at the start of a line, with more text on the line after it."""
+    line_start = start == 0 or text[start - 1] == "\n" or "\n" in text[start : end - len(text[start:end].lstrip())]
+    rest = text[end:].split("\n", 1)[0]
+    return line_start and bool(_LIST_NUMBER.fullmatch(text[start:end])) and bool(rest.strip())
 
 
 def token_kind(token: str) -> str:
