@@ -130,35 +130,25 @@ def evaluate(
         if measure not in MEASURES:
             raise ValueError(f"no measure '{measure}': choose {', '.join(MEASURES)}")
     decoding, mask = decoding or Decoding(), mask or MaskConfig()
-    facts = {
-        **(settings or {}),
-        "version": __version__,
-        "measures": [measure for measure in MEASURES if measure in measures],
-        "chunk": chunk,
-        "mask": asdict(mask),
-    }
-    identity = {**facts, "model": name, "weights": fingerprint(model), "task": task.name, "n": len(examples)}
-    questions = _digest(f"{task.prompt(e)} {e.answer}" for e in examples)
-    identity |= {"questions": questions, "seed": seed, "decoding": asdict(decoding)}
-    identity |= {"reader_weights": fingerprint(reader[0]) if reader else None}
-    kept = Journal(journal, identity)
+    chosen = [measure for measure in MEASURES if measure in measures]
+    facts = {**(settings or {}), "version": __version__, "measures": chosen, "chunk": chunk, "mask": asdict(mask)}
+    probe = Probe(model, tokenizer, task, (), seed, decoding, mask, reader)
+    kept = Journal(journal, {**facts, **_identity(probe, examples, name)})
+    starts = range(0, len(examples), chunk)
+    stages = 1 + _needs_saliency(measures) + len(chosen)
     rows: list[Row] = []
     saliencies: list[Saliency | None] = []
-    stages = 1 + _needs_saliency(measures) + len(facts["measures"])
-    with tqdm(
-        total=stages * len(range(0, len(examples), chunk)), disable=not progress, unit="part", mininterval=1
-    ) as bar:
-        for start in range(0, len(examples), chunk):
-            some = examples[start : start + chunk]
-            probe = Probe(model, tokenizer, task, (), seed, decoding, mask, reader)
-            probe = replace(probe, cases=tuple(_cases(probe, some, start, kept, bar)))
+    with tqdm(total=stages * len(starts), disable=not progress, unit="part", mininterval=1) as bar:
+        for start in starts:
+            part = _Part(start, kept, bar)
+            here = replace(probe, cases=tuple(_cases(probe, examples[start : start + chunk], part)))
             if _needs_saliency(measures):
-                probe = replace(probe, cases=tuple(_with_saliency(probe, start, kept, bar)))
-            findings = [_measure(probe, measure, start, kept, bar) for measure in facts["measures"]]
+                here = replace(here, cases=tuple(_with_saliency(here, part)))
+            findings = [_measure(here, measure, part) for measure in chosen]
             rows += [
-                _row(case, [found[case.index] for found in findings if case.index in found]) for case in probe.cases
+                _row(case, [found[case.index] for found in findings if case.index in found]) for case in here.cases
             ]
-            saliencies += [case.saliency for case in probe.cases]
+            saliencies += [case.saliency for case in here.cases]
     return Evaluation(
         model=name,
         task=task.name,
@@ -229,38 +219,59 @@ def _needs_saliency(measures: Sequence[str]) -> bool:
     return any(measure in NEED_SALIENCY for measure in measures)
 
 
-def _kept(kept: Journal, key: str, bar: Any, make: Callable[[], Any]) -> Any:
-    """A part from the journal, or made now and kept there."""
-    stage, _, start = key.partition(" ")
-    bar.set_postfix_str(f"{stage}, questions from {start}")
-    if key not in kept:
-        made = make()
-        kept.add(key, made)
-        bar.update()
+def _identity(probe: Probe, examples: Sequence[Example], name: str) -> dict[str, Any]:
+    """What the parts in a journal depend on, beside the settings."""
+    return {
+        "model": name,
+        "weights": fingerprint(probe.model),
+        "reader_weights": fingerprint(probe.reader[0]) if probe.reader else None,
+        "task": probe.task.name,
+        "questions": _digest(f"{probe.task.prompt(e)} {e.answer}" for e in examples),
+        "seed": probe.seed,
+        "decoding": asdict(probe.decoding),
+    }
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The questions from `start` on: what is finished of them comes from the journal, the rest goes there."""
+
+    start: int
+    journal: Journal
+    bar: Any
+
+    def take(self, stage: str, make: Callable[[], Any]) -> Any:
+        key = f"{stage} {self.start}"
+        self.bar.set_postfix_str(f"{stage}, questions from {self.start}")
+        if key in self.journal:
+            made = self.journal[key]
+        else:
+            made = make()
+            self.journal.add(key, made)
+        self.bar.update()
         return made
-    bar.update()
-    return kept[key]
 
 
-def _cases(probe: Probe, examples: Sequence[Example], start: int, kept: Journal, bar: Any) -> list[Case]:
+def _cases(probe: Probe, examples: Sequence[Example], part: _Part) -> list[Case]:
     prompts = [prompt_ids(probe.tokenizer, probe.task.prompt(example)) for example in examples]
 
     def write() -> list[list[int]]:
         d = probe.decoding
-        return generate(probe.model, probe.tokenizer, prompts, d.max_new_tokens, d.temperature, probe.seed + start)
+        seed = probe.seed + part.start
+        return generate(probe.model, probe.tokenizer, prompts, d.max_new_tokens, d.temperature, seed)
 
-    completions = _kept(kept, f"completions {start}", bar, write)
-    return read_cases(probe.model, probe.tokenizer, probe.task, examples, prompts, completions, start)
+    completions = part.take("completions", write)
+    return read_cases(probe.model, probe.tokenizer, probe.task, examples, prompts, completions, part.start)
 
 
-def _with_saliency(probe: Probe, start: int, kept: Journal, bar: Any) -> list[Case]:
+def _with_saliency(probe: Probe, part: _Part) -> list[Case]:
     def learn() -> list[dict[str, Any]]:
         try:
             return [asdict(s) for s in learn_mask(probe.model, [case.trace for case in probe.traced], probe.mask)]
         except MaskError as error:
-            raise MaskError(f"questions from {start}: {error}") from error
+            raise MaskError(f"questions from {part.start}: {error}") from error
 
-    learned = iter(_kept(kept, f"masks {start}", bar, learn))
+    learned = iter(part.take("masks", learn))
     cases = []
     for case in probe.cases:
         if case.found is None:
@@ -272,14 +283,11 @@ def _with_saliency(probe: Probe, start: int, kept: Journal, bar: Any) -> list[Ca
     return cases
 
 
-def _measure(probe: Probe, measure: str, start: int, kept: Journal, bar: Any) -> Findings:
-    data = _kept(
-        kept,
-        f"{measure} {start}",
-        bar,
-        lambda: {str(index): asdict(finding) for index, finding in MEASURES[measure](probe).items()},
-    )
-    return {int(index): Finding(**finding) for index, finding in data.items()}
+def _measure(probe: Probe, measure: str, part: _Part) -> Findings:
+    def find() -> dict[str, Any]:
+        return {str(index): asdict(finding) for index, finding in MEASURES[measure](probe).items()}
+
+    return {int(index): Finding(**finding) for index, finding in part.take(measure, find).items()}
 
 
 def _row(case: Case, findings: list[Finding]) -> Row:

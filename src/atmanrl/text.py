@@ -25,7 +25,8 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Split `text` into sentences that together cover it.
 
     A sentence ends at `.`, `!` or `?` before white space or the end, and at a line break. A decimal point ends none,
-    nor do common abbreviations, nor the number of a list's item at the start of a line. Leading white space belongs to the sentence it precedes.
+    nor do common abbreviations, nor the number of a list's item at the start of a line. Leading white space belongs to
+    the sentence that it precedes.
 
     Returns:
         Half-open character spans in order; they join to `text` with nothing left out. Empty for an empty text.
