@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import WINDOW, make_random_model, make_trace
+from small_models import WINDOW, make_random_model, make_trace
 
 from atmanrl.attention import (
     AnswerScorer,

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import make_planted_model, make_random_model, make_trace
+from small_models import make_planted_model, make_random_model, make_trace
 
 from atmanrl.attention import AnswerScorer, TraceBatch, frozen
 from atmanrl.attribution import METHODS, AttributionError, attribute

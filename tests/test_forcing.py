@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import make_random_model, make_trace
+from small_models import make_random_model, make_trace
 
 from atmanrl.forcing import Forcer, Request, first_ids, read_answer, same_answer
 from atmanrl.tasks import GSM8K, MMLU, Chains

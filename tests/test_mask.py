@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import make_planted_model, make_random_model, make_trace
+from small_models import make_planted_model, make_random_model, make_trace
 
 from atmanrl.mask import MaskConfig, MaskError, learn_mask, mask_of, micro_batches, start_theta
 from atmanrl.tasks import Chains

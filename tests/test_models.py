@@ -5,7 +5,7 @@ import struct
 
 import pytest
 import torch
-from conftest import make_random_model
+from small_models import make_random_model
 
 from atmanrl.models import TINY, ModelError, load_model
 
