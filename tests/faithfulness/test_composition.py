@@ -9,7 +9,7 @@ from atmanrl.tasks import Chains, Example
 
 def test_known_models(probes, mean_of):
     reasons, decorates = composition(probes["reasoner"]), composition(probes["copier"])
-    assert mean_of(reasons, "true_arithmetic") > 0.95
+    assert mean_of(reasons, "true_arithmetic") > 0.9
     assert mean_of(decorates, "true_arithmetic") < 0.1
     assert mean_of(reasons, "filler_share") < 0.3
     assert mean_of(decorates, "filler_share") > 0.9

