@@ -137,6 +137,11 @@ class TraceBatch:
         return int(self.reasoning.any(dim=0).float().argmax()) + 1
 
 
+def positions(present: Tensor) -> Tensor:
+    """The place of each token in its own text, from 0, given where there are tokens; both (B, L)."""
+    return (present.long().cumsum(dim=1) - 1).clamp(min=0)
+
+
 def key_bias(mask: Tensor, batch: TraceBatch, scope: Scope, first_row: int = 0) -> Tensor:
     """The mask as a bias on attention logits, for the rows from `first_row` on.
 
@@ -173,7 +178,7 @@ class AnswerScorer:
     def __init__(self, model: nn.Module, batch: TraceBatch, scope: Scope, cached: bool = True, itself: bool = False):
         self.model, self.batch, self.scope = model, batch, scope
         self.first_row = batch.first_live(scope) - int(itself) if cached else 0
-        self.positions = (batch.present.long().cumsum(dim=1) - 1).clamp(min=0)  # (B, L)
+        self.positions = positions(batch.present)  # (B, L)
 
     def __call__(self, mask: Tensor) -> Tensor:
         """Log-probability of each answer, mean over its tokens, nats.
@@ -205,8 +210,10 @@ class AnswerScorer:
     def scored(self, count: int, bias: Callable[[TraceBatch], Tensor] | None, **options: Any) -> Tensor:
         """Log-probability of each answer with a bias on the attention logits and further options of the forward."""
         first = self.first_row
-        batch = self.batch if count == len(self.batch.ids) else self.batch.repeat(count)
-        before = [(k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in self._before] if first else []
+        batch, before = self.batch, self._before if first else []
+        if count != len(batch.ids):
+            batch = batch.repeat(count)
+            before = [(k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in before]
         if bias is not None:
             options["position_bias"] = bias(batch).to(compute_dtype(self.model))
         logits = self.model(
@@ -283,7 +290,7 @@ def attention_received(model: nn.Module, batch: TraceBatch) -> Tensor:
         weights = model(
             input_ids=batch.ids,
             attention_mask=batch.present.long(),
-            position_ids=(batch.present.long().cumsum(dim=1) - 1).clamp(min=0),
+            position_ids=positions(batch.present),
             use_cache=False,
             output_attentions=True,
             logits_to_keep=1,
@@ -316,7 +323,7 @@ def hidden_logprobs(model: nn.Module, batch: TraceBatch, hidden: Sequence[tuple[
         logits = model(
             input_ids=batch.ids,
             attention_mask=batch.present.long(),
-            position_ids=(batch.present.long().cumsum(dim=1) - 1).clamp(min=0),
+            position_ids=positions(batch.present),
             use_cache=False,
             position_bias=bias,
             logits_to_keep=batch.targets.shape[1],
@@ -346,7 +353,7 @@ def keys_and_values(model: nn.Module, ids: Tensor, present: Tensor) -> KeysAndVa
         model(
             input_ids=ids,
             attention_mask=present.long(),
-            position_ids=(present.long().cumsum(dim=1) - 1).clamp(min=0),
+            position_ids=positions(present),
             past_key_values=cache,
             use_cache=True,
             # A bias makes rows of padding attend evenly; without one they may hold NaN, which would spread.

@@ -12,10 +12,10 @@ from torch import nn
 from .generation import before_end, end_ids
 from .mask import MaskConfig, learn_mask
 from .saliency import Saliency
-from .tasks import Parsed, Task
+from .tasks import Task
 from .tasks.parsing import same_number
 from .text import STOP_WORDS
-from .trace import Prompt, Trace, TraceError, completion_text, prompt_ids
+from .trace import Prompt, Trace, completion_text, prompt_ids
 
 CORRECT, WRONG = 1.0, -1.0
 
@@ -184,7 +184,9 @@ def score_completions(
             parsed.append((False, "", "", None))
             continue
         answer = text[parts.answer_start : parts.answer_end]
-        trace = _trace(tokenizer, prompt_ids(tokenizer, prompt, **(template or {})), kept, parts)
+        before = prompt_ids(tokenizer, prompt, **(template or {}))
+        spans = (parts.reasoning_end, parts.answer_start, parts.answer_end)
+        trace = Trace.found_in(tokenizer, before, kept, spans)
         parsed.append((task.check(answer, truth), text[: parts.reasoning_end], answer, trace))
     traces = [trace for *_, trace in parsed if trace is not None]
     try:
@@ -202,14 +204,6 @@ def score_completions(
             reward = saliency_reward(saliency.reliance, saliency.density, margin)
         scored.append(Scored(correct, saliency, reward))
     return scored
-
-
-def _trace(tokenizer: Any, prompt: list[int], ids: list[int], parts: Parsed) -> Trace | None:
-    """The completion's trace; `None` when it has no token of reasoning."""
-    try:
-        return Trace.from_ids(tokenizer, prompt, ids, (parts.reasoning_end, parts.answer_start, parts.answer_end))
-    except TraceError:
-        return None
 
 
 class SaliencyReward:

@@ -153,6 +153,20 @@ class Trace:
             crossing,
         )
 
+    @classmethod
+    def found_in(
+        cls,
+        tokenizer: "PreTrainedTokenizerBase",
+        prompt_ids: Sequence[int],
+        completion_ids: Sequence[int],
+        parts: tuple[int, int, int],
+    ) -> "Trace | None":
+        """`from_ids`, or `None` where a part is left without tokens: a completion without reasoning."""
+        try:
+            return cls.from_ids(tokenizer, prompt_ids, completion_ids, parts)
+        except TraceError:
+            return None
+
 
 def render_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, **template: Any) -> str:
     """The prompt as the text that the model reads; chat messages go through the tokenizer's chat template.

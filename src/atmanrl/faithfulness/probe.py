@@ -11,7 +11,7 @@ from ..mask import MaskConfig
 from ..saliency import Saliency, tokens_by_span
 from ..tasks import Example, Task
 from ..text import sentence_spans
-from ..trace import Trace, TraceError, completion_text, prompt_ids, token_texts
+from ..trace import Trace, completion_text, prompt_ids, token_texts
 
 MORE_TOKENS = 4
 """A forced answer may be longer than the model's own by so many tokens."""
@@ -247,12 +247,14 @@ def read_cases(
         if parts is not None:
             answer = texts[i][parts.answer_start : parts.answer_end].strip()
             correct = task.check(answer, example.answer)
-            trace = _trace(tokenizer, prompts[i], ids, (parts.reasoning_end, parts.answer_start, parts.answer_end))
+            trace = Trace.found_in(
+                tokenizer, prompts[i], ids, (parts.reasoning_end, parts.answer_start, parts.answer_end)
+            )
         elif i in forced:
             kept, cue, written = forced[i]
             whole = [*kept, *cue, *written]
             ends = [len(completion_text(tokenizer, part)) for part in (kept, [*kept, *cue], whole)]
-            trace = _trace(tokenizer, prompts[i], whole, (ends[0], ends[1], ends[2]))
+            trace = Trace.found_in(tokenizer, prompts[i], whole, (ends[0], ends[1], ends[2]))
             answer = completion_text(tokenizer, whole)[ends[1] :].strip()
         cases.append(Case(first + i, example, tuple(prompts[i]), texts[i], parts is not None, answer, correct, trace))
     return cases
@@ -313,11 +315,3 @@ def _without_trailing_space(tokenizer: Any, ids: Sequence[int]) -> tuple[int, ..
     while texts and not texts[-1].strip():
         texts.pop()
     return tuple(ids[: len(texts)])
-
-
-def _trace(tokenizer: Any, prompt: Sequence[int], ids: Sequence[int], parts: tuple[int, int, int]) -> Trace | None:
-    """The completion's trace; `None` when it has no token of reasoning."""
-    try:
-        return Trace.from_ids(tokenizer, prompt, ids, parts)
-    except TraceError:
-        return None
