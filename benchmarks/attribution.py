@@ -20,11 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from defaults import chains_traces
+from defaults import SHARES, chains_traces, curves
 from sklearn.metrics import roc_auc_score
 
-from atmanrl.attention import AnswerScorer, TraceBatch, frozen
 from atmanrl.attribution import METHODS, attribute
 from atmanrl.faithfulness.filler_tokens import neutral_id
 from atmanrl.forcing import Forcer, Request
@@ -38,7 +36,6 @@ from atmanrl.text import sentence_spans
 from atmanrl.trace import Trace
 
 RESULTS = Path(__file__).parent / "results"
-SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)
 MASKS = {"mask": MaskConfig(), "mask, scope answer": MaskConfig(scope="answer")}
 NAMES = (*MASKS, *METHODS, "random")
 AREAS = tuple(f"{kind} {way}" for way in ("closed", "removed", "replaced") for kind in ("deletion", "insertion"))
@@ -62,24 +59,9 @@ def areas(
     """Deletion and insertion areas of one ranking, by closing keys and by editing the text."""
     order = sorted(range(len(scores)), key=lambda i: -scores[i])
     tops = [set(order[: max(1, round(share * len(order)))]) for share in SHARES]
-    return _areas_closed(model, trace, tops) | _areas_edited(forcer, neutral, index, trace, tops)
-
-
-def _areas_closed(model: Any, trace: Trace, tops: list[set[int]]) -> dict[str, float]:
-    batch = TraceBatch.of([trace], next(model.parameters()).device)
-    columns = batch.reasoning[0].nonzero()[:, 0]
-    with frozen(model), torch.no_grad():
-        scorer = AnswerScorer(model, batch, "all")
-        closed = scorer.closed_mask[0]
-        gone, only = [], []
-        for top in tops:
-            chosen = torch.zeros_like(batch.reasoning[0])
-            chosen[columns[sorted(top)]] = True
-            gone.append(torch.where(chosen, closed, 0.0))
-            only.append(torch.where(chosen, 0.0, closed))
-        values = scorer(torch.stack([*gone, *only])).tolist()
-    half = len(tops)
-    return {"deletion closed": float(np.mean(values[:half])), "insertion closed": float(np.mean(values[half:]))}
+    deletion, insertion = curves(model, trace, scores)
+    closed = {"deletion closed": deletion, "insertion closed": insertion}
+    return closed | _areas_edited(forcer, neutral, index, trace, tops)
 
 
 def _areas_edited(forcer: Forcer, neutral: int, index: int, trace: Trace, tops: list[set[int]]) -> dict[str, float]:

@@ -10,7 +10,7 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from atmanrl.attention import AnswerScorer, TraceBatch, frozen
+from atmanrl.attention import AnswerScorer, frozen
+from atmanrl.batch import TraceBatch
 from atmanrl.mask import MaskConfig, learn_mask
 from atmanrl.models import load_model
 from atmanrl.saliency import Saliency, tokens_by_span
@@ -33,12 +34,13 @@ SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)
 BASE = MaskConfig()
 GRID: dict[str, MaskConfig] = {
     "default": BASE,
-    "30 steps, lr 0.3": replace(BASE, steps=30, learning_rate=0.3),
+    **{f"{n} passes": replace(BASE, passes=n) for n in (6, 10, 20)},
+    "plain Adam, 200 passes": replace(BASE, passes=200),
+    "plain Adam, 15 passes at 0.5": replace(BASE, steps=15, learning_rate=0.5),
     "scope answer": replace(BASE, scope="answer"),
     "parametrisation free": replace(BASE, parametrisation="free"),
     "start -2": replace(BASE, start=-2.0),
     **{f"sparsity {s}": replace(BASE, sparsity=s) for s in (0.0025, 0.025, 0.05, 0.1, 0.4)},
-    "paper's 200 steps, lr 0.1": replace(BASE, steps=200, learning_rate=0.1, tolerance=0),
 }
 
 
@@ -74,23 +76,22 @@ def chains_scores(saliencies: list[Saliency], needed: list[list[bool]]) -> dict[
     }
 
 
-def curves(model: Any, trace: Trace, scores: list[float]) -> tuple[float, float]:
+def curves(model: Any, trace: Trace, scores: Sequence[float]) -> tuple[float, float]:
     """Mean answer log-probability (nats) over `SHARES` with the top tokens closed, and with only they open."""
-    batch = TraceBatch.of([trace], next(model.parameters()).device)
     order = sorted(range(len(scores)), key=lambda i: -scores[i])
-    columns = batch.reasoning[0].nonzero().flatten()
-    deletion, insertion = [], []
+    batch = TraceBatch.of([trace], next(model.parameters()).device)
+    columns = batch.reasoning[0].nonzero()[:, 0]
     with frozen(model), torch.no_grad():
         scorer = AnswerScorer(model, batch, "all")
+        closed = scorer.closed_mask[0]
+        gone, only = [], []
         for share in SHARES:
-            top = columns[torch.tensor(order[: max(1, round(share * len(order)))])]
-            closed_top = torch.zeros_like(scorer.closed_mask)
-            closed_top[0, top] = scorer.closed_mask[0, top]
-            only_top = scorer.closed_mask.clone()
-            only_top[0, top] = 0.0
-            deletion.append(scorer(closed_top).item())
-            insertion.append(scorer(only_top).item())
-    return float(np.mean(deletion)), float(np.mean(insertion))
+            chosen = torch.zeros_like(batch.reasoning[0])
+            chosen[columns[order[: max(1, round(share * len(order)))]]] = True
+            gone.append(torch.where(chosen, closed, 0.0))
+            only.append(torch.where(chosen, 0.0, closed))
+        values = scorer(torch.stack([*gone, *only])).tolist()
+    return float(np.mean(values[: len(SHARES)])), float(np.mean(values[len(SHARES) :]))
 
 
 def run_chains(args: argparse.Namespace) -> Iterator[dict[str, Any]]:

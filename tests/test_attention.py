@@ -1,4 +1,4 @@
-"""The bias on key columns, held to a hand-built 4-D mask and to a forward pass without cache."""
+"""The mask in the model's attention, held to a hand-built 4-D mask and to a forward pass without cache."""
 
 import pytest
 import torch
@@ -7,14 +7,16 @@ from small_models import WINDOW, make_random_model, make_trace
 from atmanrl.attention import (
     AnswerScorer,
     AttentionError,
-    TraceBatch,
     attention_implementation,
     attention_received,
     frozen,
     hidden_logprobs,
-    key_bias,
-    require_bias_support,
+    keys_and_values,
+    matmul_precision,
+    new_cache,
+    require_mask_support,
 )
+from atmanrl.batch import TraceBatch
 
 SCOPES = ("all", "answer")
 
@@ -60,10 +62,10 @@ def test_value_and_gradient_equal_the_slow_reference(random_model, scope):
     slow = torch.stack([slow_logprob(random_model, t, m, scope) for t, m in zip(traces, values, strict=True)])
     slow_grads = torch.autograd.grad(slow.sum(), values)
     batch = TraceBatch.of(traces, torch.device("cpu"))
-    for cached in (True, False):
+    for first_row in (None, 0):
         mask = columns(batch, [v.detach() for v in values]).requires_grad_()
         with frozen(random_model):
-            fast = AnswerScorer(random_model, batch, scope, cached=cached)(mask)
+            fast = AnswerScorer(random_model, batch, scope, first_row=first_row)(mask)
             (grad,) = torch.autograd.grad(fast.sum(), [mask])
         torch.testing.assert_close(fast, slow.detach(), rtol=1e-4, atol=1e-4)
         for row, expected in enumerate(slow_grads):
@@ -83,13 +85,13 @@ def test_closing_all_reasoning_equals_a_hand_built_mask_and_is_the_same_in_both_
     torch.testing.assert_close(closed[0][0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_zero_mask_changes_no_logit(random_model):
+def test_our_attention_without_a_mask_is_the_models_own(random_model):
     ids = torch.tensor([make_trace(5).ids])
-    zeros = torch.zeros(1, 1, ids.shape[1], ids.shape[1])
-    with torch.no_grad():
+    with frozen(random_model), torch.no_grad():
         plain = random_model(input_ids=ids).logits
-        biased = random_model(input_ids=ids, position_bias=zeros).logits
-    torch.testing.assert_close(plain, biased, rtol=1e-5, atol=1e-5)
+        with attention_implementation(random_model, "atmanrl_gated"):
+            ours = random_model(input_ids=ids).logits
+    torch.testing.assert_close(plain, ours, rtol=1e-5, atol=1e-5)
 
 
 def test_padding_and_batch_order_change_nothing(random_model):
@@ -109,38 +111,23 @@ def test_padding_and_batch_order_change_nothing(random_model):
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_later_tokens_never_affect_earlier_rows(random_model, cached):
-    """Two texts that differ from position 14 on have the same logits before it, under a bias, cached or not."""
-    from transformers import DynamicCache
-
+    """Two texts that differ from position 14 on have the same logits before it, under a mask, cached or not."""
     first = torch.tensor([make_trace(9).ids])  # (1, 21)
     second = first.clone()
     second[0, 14:] = 3 + (second[0, 14:] + 1) % 60
     torch.manual_seed(0)
-    bias = -2 * torch.rand(1, 1, 21, 21)
+    mask = -2 * torch.rand(1, 21)
+    start = 6 if cached else 0
     logits = []
     for ids in (first, second):
-        with torch.no_grad():
-            if cached:
-                cache = DynamicCache()
-                random_model(input_ids=ids[:, :6], past_key_values=cache, position_bias=bias[..., :6, :6])
-                options = {"past_key_values": cache, "position_bias": bias[..., 6:, :]}
-                logits.append(random_model(input_ids=ids[:, 6:], **options).logits[:, :8])
-            else:
-                logits.append(random_model(input_ids=ids, position_bias=bias).logits[:, :14])
+        with frozen(random_model), torch.no_grad():
+            kept = keys_and_values(random_model, ids[:, :start], torch.ones(1, start))
+            with attention_implementation(random_model, "atmanrl_gated"):
+                options = {"key_mask": mask, "mask_rows": torch.ones(1, 21 - start, dtype=torch.bool)}
+                if kept:
+                    options["past_key_values"] = new_cache(kept)
+                logits.append(random_model(input_ids=ids[:, start:], **options).logits[:, : 14 - start])
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-5, atol=1e-5)
-
-
-def test_bias_spares_self_attention_and_rows_out_of_scope():
-    trace = make_trace(10, prompt=2, reasoning=3, cue=1, answer=2)
-    batch = TraceBatch.of([trace], torch.device("cpu"))
-    mask = columns(batch, [torch.tensor([-1.0, -2.0, -3.0])])
-    everywhere = key_bias(mask, batch, "all")[0, 0]  # (Q, K) over prompt 0-1, reasoning 2-4, cue 5, answer 6
-    assert everywhere.diagonal().abs().sum() == 0
-    assert everywhere[6].tolist() == [0, 0, -1, -2, -3, 0, 0]
-    assert everywhere[4].tolist() == [0, 0, -1, -2, 0, 0, 0]
-    answer = key_bias(mask, batch, "answer")[0, 0]
-    assert answer[4].abs().sum() == 0
-    assert answer[5].tolist() == [0, 0, -1, -2, -3, 0, 0]
 
 
 def test_model_is_as_before_after_an_error():
@@ -158,18 +145,60 @@ def test_model_is_as_before_after_an_error():
     assert [p.requires_grad for p in model.parameters()] == flags
 
 
-def test_eager_attention_is_refused():
-    model = make_random_model("llama", attn_implementation="eager")
-    with pytest.raises(AttentionError, match="attn_implementation='sdpa'"):
-        require_bias_support(model)
+def test_a_model_with_eager_attention_gives_the_same():
+    trace = make_trace(4)
+    batch = TraceBatch.of([trace], torch.device("cpu"))
+    values = []
+    for implementation in ("sdpa", "eager"):
+        model = make_random_model("llama", attn_implementation=implementation)
+        require_mask_support(model)
+        with frozen(model), torch.no_grad():
+            values.append(AnswerScorer(model, batch, "all")(torch.where(batch.reasoning, -1.0, 0.0)))
+        assert model.config._attn_implementation == implementation
+    torch.testing.assert_close(values[0], values[1])
 
 
-def test_a_model_that_drops_the_bias_is_refused():
+def test_a_model_that_drops_the_mask_is_refused():
     model = make_random_model("llama")
     forward = model.forward
-    model.forward = lambda *args, position_bias=None, **kwargs: forward(*args, **kwargs)
+    model.forward = lambda *args, key_mask=None, mask_rows=None, **kwargs: forward(*args, **kwargs)
     with pytest.raises(AttentionError, match="does not pass the mask on"):
-        require_bias_support(model)
+        require_mask_support(model)
+
+
+def test_a_model_with_another_attention_is_refused():
+    """Its logits are others with ours in its place: here because the model's own is twice as sharp."""
+    model = make_random_model("llama")
+
+    def forward(*args, **kwargs):
+        ours = model.config._attn_implementation != "sdpa"
+        for layer in model.model.layers:
+            layer.self_attn.scaling = 8**-0.5 * (1 if ours else 2)
+        return type(model).forward(model, *args, **kwargs)
+
+    model.forward = forward
+    with pytest.raises(AttentionError, match="more than scaled-dot-product attention"):
+        require_mask_support(model)
+
+
+def test_a_model_that_caps_its_logits_is_refused():
+    import transformers as hf
+
+    config = hf.Gemma2Config(
+        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, attn_implementation="eager",
+    )  # fmt: skip
+    with pytest.raises(AttentionError, match="caps its logits"):
+        require_mask_support(hf.Gemma2ForCausalLM(config))
+
+
+def test_the_matmul_setting_comes_back_after_an_error():
+    setting = torch.backends.mkldnn.matmul
+    before = setting.fp32_precision
+    with pytest.raises(RuntimeError, match="on purpose"), matmul_precision("float32"):
+        assert setting.fp32_precision == "ieee"
+        raise RuntimeError("on purpose")
+    assert setting.fp32_precision == before
 
 
 def hand_built(trace, hidden):
@@ -211,7 +240,7 @@ def test_suppressed_scales_the_keys_logits(random_model):
     factors = torch.ones(len(columns), batch.ids.shape[1])
     factors[torch.arange(len(columns)), columns] = 0.1
     with frozen(random_model), torch.no_grad():
-        scorer = AnswerScorer(random_model, batch, "all", itself=True)
+        scorer = AnswerScorer(random_model, batch, "all", first_row=trace.prompt_end)
         fast = scorer.suppressed(factors)
         opened = scorer(torch.zeros(1, batch.ids.shape[1]))
         untouched = scorer.suppressed(torch.ones(1, batch.ids.shape[1]))

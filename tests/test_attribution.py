@@ -4,8 +4,9 @@ import pytest
 import torch
 from small_models import make_planted_model, make_random_model, make_trace
 
-from atmanrl.attention import AnswerScorer, TraceBatch, frozen
+from atmanrl.attention import AnswerScorer, frozen
 from atmanrl.attribution import METHODS, AttributionError, attribute
+from atmanrl.batch import TraceBatch
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -38,10 +39,10 @@ def test_traces_do_not_affect_each_other_and_the_model_is_as_before(method):
 
 def test_occlusion_is_the_drop_when_one_key_is_closed():
     model, trace = make_random_model("mistral"), make_trace(3)
-    found = attribute(model, [trace], "occlusion")[0]
+    found = attribute(model, [trace], "occlusion", matmuls="float32")[0]
     batch = TraceBatch.of([trace], torch.device("cpu"))
     with frozen(model), torch.no_grad():
-        scorer = AnswerScorer(model, batch, "all", cached=False)
+        scorer = AnswerScorer(model, batch, "all", first_row=0)
         for i in range(len(trace.reasoning)):
             mask = torch.zeros(1, batch.ids.shape[1])
             mask[0, trace.prompt_end + i] = torch.finfo(torch.float32).min
@@ -60,7 +61,7 @@ def test_integrated_gradients_are_complete():
         given = captum.IntegratedGradients(forward).attribute(embeddings, n_steps=3000)
         with torch.no_grad():
             change = forward(embeddings) - forward(torch.zeros_like(embeddings))
-            opened = AnswerScorer(model, batch, "all", cached=False)(torch.zeros_like(batch.present, dtype=torch.float))
+            opened = AnswerScorer(model, batch, "all", first_row=0)(torch.zeros_like(batch.present, dtype=torch.float))
             torch.testing.assert_close(forward(embeddings), opened, rtol=1e-4, atol=1e-5)
     assert float(given.sum()) == pytest.approx(float(change), abs=0.05)
 

@@ -1,24 +1,25 @@
-"""A bias on chosen key columns: the only file that knows transformers' insides.
+"""The mask in a model's attention: the only file that knows transformers' insides.
 
-`model(..., position_bias=b)` reaches scaled-dot-product attention in transformers 5.23, where `b` is added to the
-attention logits and merged with causal, padding and sliding-window masks. It is undocumented, so the version is pinned
-and `tests/test_attention.py` holds it to a hand-built 4-D mask.
+transformers lets an attention of one's own take the place of a model's (`AttentionInterface`), and hands it the model's
+causal, padding and sliding-window mask and whatever further arguments the forward was given. Parts of this are
+undocumented: the version is pinned, and `tests/test_attention.py` holds it to a hand-built 4-D mask.
 """
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.masking_utils import sdpa_mask
 
+from .batch import TraceBatch, positions
+from .gated_attention import gated_attention
 from .saliency import Scope
-from .trace import Trace
+
+Matmuls = Literal["bfloat16", "float32"]
 
 
 class AttentionError(ValueError):
@@ -45,34 +46,53 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(requires_grad)
 
 
-_carries_bias: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
+@contextmanager
+def matmul_precision(matmuls: Matmuls) -> Iterator[None]:
+    """How a CPU multiplies float32 matrices; what was set before comes back on leaving, also after an error.
+
+    `bfloat16` rounds the factors to bfloat16 and sums in float32, on CPUs with instructions for that (AMX,
+    AVX512-BF16); it changes nothing on others, on a GPU, or for models in bfloat16. `float32` is exact.
+    """
+    setting: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = setting.fp32_precision
+    able = torch.cpu.get_capabilities()
+    quick = matmuls == "bfloat16" and (able.get("amx_bf16") or able.get("avx512_bf16"))
+    setting.fp32_precision = "bf16" if quick else "ieee"
+    try:
+        yield
+    finally:
+        setting.fp32_precision = before
 
 
-def require_bias_support(model: nn.Module) -> None:
-    """Refuse a model whose attention ignores the bias; one forward of three tokens the first time a model is seen.
+_probed: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
+
+
+def require_mask_support(model: nn.Module) -> None:
+    """Refuse a model whose attention cannot carry the mask; three forwards of a few tokens the first time it is seen.
 
     Raises:
-        AttentionError: the attention implementation is not `sdpa`, or a closed key changes no logit.
+        AttentionError: with our attention in place of its own the model's logits are others (it does more than
+            scaled-dot-product attention), or a closed key changes none of them (it does not use ours).
     """
-    config: Any = model.config
-    implementation = getattr(config.get_text_config(), "_attn_implementation", None)
-    if implementation != "sdpa":
-        raise AttentionError(
-            f"attention implementation '{implementation}' ignores the mask: load the model with "
-            "attn_implementation='sdpa'"
-        )
-    if model in _carries_bias:
+    if model in _probed:
         return
     device = next(model.parameters()).device
-    ids = torch.arange(1, 4, device=device)[None]  # (1, 3)
-    bias = torch.zeros(1, 1, 3, 3, device=device, dtype=compute_dtype(model))  # (B, 1, Q, K)
+    ids = torch.arange(1, 9, device=device)[None]  # (1, 8)
+    key_mask = torch.zeros(ids.shape, device=device)  # (B, K)
+    options: dict[str, Any] = {"key_mask": key_mask, "mask_rows": key_mask == 0, "use_cache": False}
     with frozen(model), torch.no_grad():
-        plain = model(input_ids=ids, use_cache=False, position_bias=bias).logits
-        bias[..., 2, 1] = torch.finfo(bias.dtype).min
-        closed = model(input_ids=ids, use_cache=False, position_bias=bias).logits
-    if torch.equal(plain[:, 2], closed[:, 2]):
+        plain = model(input_ids=ids, use_cache=False).logits
+        with attention_implementation(model, _GATED):
+            opened = model(input_ids=ids, **options).logits
+            key_mask[0, 1] = torch.finfo(key_mask.dtype).min
+            closed = model(input_ids=ids, **options).logits
+    if (plain - opened).abs().max() > 0.1 * plain.float().std():
+        raise AttentionError(
+            f"{type(model).__name__} does more than scaled-dot-product attention: the mask cannot be put into it"
+        )
+    if torch.equal(opened[:, 2:], closed[:, 2:]):
         raise AttentionError(f"{type(model).__name__} does not pass the mask on to its attention: it cannot be used")
-    _carries_bias.add(model)
+    _probed.add(model)
 
 
 def compute_dtype(model: nn.Module) -> torch.dtype:
@@ -87,80 +107,6 @@ def context_length(model: nn.Module) -> int | None:
     return int(length) if length else None
 
 
-@dataclass(frozen=True)
-class TraceBatch:
-    """Traces padded on the left to one length L, each without its last token, whose row predicts nothing needed.
-
-    Attributes:
-        ids: (B, L) input ids.
-        present: (B, L) true where there is a token, false on padding.
-        reasoning: (B, L) true on the reasoning's tokens, the columns of the mask.
-        answering: (B, L) true on the rows of cue and answer.
-        targets: (B, A) ids of the answers, padded on the left.
-        target_present: (B, A) true on real answer tokens.
-    """
-
-    ids: Tensor
-    present: Tensor
-    reasoning: Tensor
-    answering: Tensor
-    targets: Tensor
-    target_present: Tensor
-
-    @classmethod
-    def of(cls, traces: Sequence[Trace], device: torch.device) -> "TraceBatch":
-        length = max(len(trace) for trace in traces) - 1
-        answers = max(len(trace.answer) for trace in traces)
-        ids = torch.zeros(len(traces), length, dtype=torch.long)  # (B, L)
-        present = torch.zeros(len(traces), length, dtype=torch.bool)  # (B, L)
-        reasoning, answering = present.clone(), present.clone()
-        targets = torch.zeros(len(traces), answers, dtype=torch.long)  # (B, A)
-        target_present = torch.zeros(len(traces), answers, dtype=torch.bool)  # (B, A)
-        for row, trace in enumerate(traces):
-            pad = length - (len(trace) - 1)
-            ids[row, pad:] = torch.tensor(trace.ids[:-1])
-            present[row, pad:] = True
-            reasoning[row, pad + trace.prompt_end : pad + trace.reasoning_end] = True
-            answering[row, pad + trace.reasoning_end :] = True
-            targets[row, answers - len(trace.answer) :] = torch.tensor(trace.ids[trace.cue_end :])
-            target_present[row, answers - len(trace.answer) :] = True
-        return cls(*(t.to(device) for t in (ids, present, reasoning, answering, targets, target_present)))
-
-    def repeat(self, count: int) -> "TraceBatch":
-        """A batch of one trace as `count` rows of it, without copying."""
-        return TraceBatch(*(getattr(self, field.name).expand(count, -1) for field in fields(self)))
-
-    def first_live(self, scope: Scope) -> int:
-        """The first column whose row sees the mask in any trace; all rows before it can be cached."""
-        if scope == "answer":
-            return int(self.answering.any(dim=0).float().argmax())
-        return int(self.reasoning.any(dim=0).float().argmax()) + 1
-
-
-def positions(present: Tensor) -> Tensor:
-    """The place of each token in its own text, from 0, given where there are tokens; both (B, L)."""
-    return (present.long().cumsum(dim=1) - 1).clamp(min=0)
-
-
-def key_bias(mask: Tensor, batch: TraceBatch, scope: Scope, first_row: int = 0) -> Tensor:
-    """The mask as a bias on attention logits, for the rows from `first_row` on.
-
-    Args:
-        mask: (B, L) m of every column, 0 outside the reasoning.
-        scope: `all` rows after the column's own (never a token's attention to itself), or those of cue and `answer`.
-
-    Returns:
-        (B, 1, Q, K) with Q = L - first_row, K = L. Causality is left to the model's own mask.
-    """
-    length = mask.shape[1]
-    if scope == "answer":
-        sees = batch.answering[:, first_row:, None]  # (B, Q, 1)
-    else:
-        columns = torch.arange(length, device=mask.device)
-        sees = (columns[first_row:, None] != columns)[None]  # (1, Q, K)
-    return torch.where(sees, mask[:, None, :], 0.0)[:, None]  # (B, 1, Q, K)
-
-
 class AnswerScorer:
     """Scores the answers of a batch of traces under masks on their reasoning.
 
@@ -171,14 +117,26 @@ class AnswerScorer:
         model: a causal language model in a `frozen` context.
         batch: the traces.
         scope: the rows that see the mask.
-        cached: keep the rows before the mask; `False` is the slow reference.
-        itself: a token's own row is tampered with too, so that the first one's cannot be kept (`suppressed`).
+        first_row: the first row that is computed anew at each call; by default the first that the mask can change. 0
+            keeps nothing: the slow reference.
+        before: keys and values of the rows before it, where they are known already.
     """
 
-    def __init__(self, model: nn.Module, batch: TraceBatch, scope: Scope, cached: bool = True, itself: bool = False):
+    def __init__(
+        self,
+        model: nn.Module,
+        batch: TraceBatch,
+        scope: Scope,
+        first_row: int | None = None,
+        before: "KeysAndValues | None" = None,
+    ):
         self.model, self.batch, self.scope = model, batch, scope
-        self.first_row = batch.first_live(scope) - int(itself) if cached else 0
-        self.positions = positions(batch.present)  # (B, L)
+        self.first_row = batch.first_live(scope) if first_row is None else first_row
+        self.positions = positions(batch.present)[:, self.first_row :]  # (B, Q)
+        self.rows = batch.sees(scope)[:, self.first_row :]  # (B, Q)
+        if before is None:
+            before = keys_and_values(model, batch.ids[:, : self.first_row], batch.present[:, : self.first_row])
+        self.before = before
 
     def __call__(self, mask: Tensor) -> Tensor:
         """Log-probability of each answer, mean over its tokens, nats.
@@ -190,11 +148,11 @@ class AnswerScorer:
         Returns:
             (B,) in float32, or (N,).
         """
-        return self.scored(len(mask), lambda batch: key_bias(mask, batch, self.scope, self.first_row))
+        return self._scored(_GATED, len(mask), key_mask=mask, mask_rows=self.rows.expand(len(mask), -1))
 
     def suppressed(self, factors: Tensor) -> Tensor:
         """The same with attention logits multiplied, not shifted: every key's logits in all rows, counted from the
-        smallest that the row sees, by its factor; the token's own row among them (a scorer with `itself`).
+        smallest that the row sees, by its factor. The token's own row is among them, so it must not be kept.
 
         Args:
             factors: (N, L) of every column, 1 where nothing changes.
@@ -202,29 +160,24 @@ class AnswerScorer:
         Returns:
             (N,) in float32.
         """
-        if self.first_row:
-            _ = self._before  # read with the model's own attention
-        with attention_implementation(self.model, _SUPPRESSED):
-            return self.scored(len(factors), None, key_factors=factors.to(compute_dtype(self.model)))
+        return self._scored(_SUPPRESSED, len(factors), key_factors=factors)
 
-    def scored(self, count: int, bias: Callable[[TraceBatch], Tensor] | None, **options: Any) -> Tensor:
-        """Log-probability of each answer with a bias on the attention logits and further options of the forward."""
-        first = self.first_row
-        batch, before = self.batch, self._before if first else []
+    def _scored(self, implementation: str, count: int, **options: Any) -> Tensor:
+        """Log-probability of each answer under an attention of ours, which is given the options."""
+        batch, before = self.batch, self.before
         if count != len(batch.ids):
             batch = batch.repeat(count)
             before = [(k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in before]
-        if bias is not None:
-            options["position_bias"] = bias(batch).to(compute_dtype(self.model))
-        logits = self.model(
-            input_ids=batch.ids[:, first:],
-            attention_mask=batch.present.long(),
-            position_ids=self.positions[:, first:].expand(count, -1),
-            past_key_values=new_cache(before) if first else None,
-            use_cache=first > 0,
-            logits_to_keep=batch.targets.shape[1],
-            **options,
-        ).logits  # (B, A, V)
+        with attention_implementation(self.model, implementation):
+            logits = self.model(
+                input_ids=batch.ids[:, self.first_row :],
+                attention_mask=batch.present.long(),
+                position_ids=self.positions.expand(count, -1),
+                past_key_values=new_cache(before) if before else None,
+                use_cache=bool(before),
+                logits_to_keep=last_rows(batch.ids.shape[1] - self.first_row, batch.targets),
+                **options,
+            ).logits  # (B, A, V)
         return mean_logprob(logits, batch.targets, batch.target_present)
 
     @property
@@ -233,29 +186,59 @@ class AnswerScorer:
         low = torch.finfo(compute_dtype(self.model)).min
         return torch.where(self.batch.reasoning, low, 0.0)
 
-    @cached_property
-    def _before(self) -> "KeysAndValues":
-        """Of the rows before the mask."""
-        return keys_and_values(self.model, self.batch.ids[:, : self.first_row], self.batch.present[:, : self.first_row])
-
 
 @contextmanager
 def attention_implementation(model: nn.Module, name: str) -> Iterator[None]:
-    """Another attention implementation, the model's own again on leaving, also after an error."""
+    """Another attention implementation, the model's own again on leaving, also after an error.
+
+    Raises:
+        AttentionError: the model takes no other implementation.
+    """
     changed: Any = model
     before = changed.config._attn_implementation
-    changed.set_attn_implementation(name)
+    if before == name:
+        yield
+        return
+    try:
+        changed.set_attn_implementation(name)
+    except (AttributeError, ValueError) as error:
+        raise AttentionError(f"{type(model).__name__} takes no other attention than its own: {error}") from error
     try:
         yield
     finally:
         changed.set_attn_implementation(before)
 
 
-_SUPPRESSED = "atmanrl_suppressed"
+_GATED, _SUPPRESSED = "atmanrl_gated", "atmanrl_suppressed"
+
+
+def _gated_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    scaling: float | None = None,
+    key_mask: Tensor | None = None,
+    mask_rows: Tensor | None = None,
+    hidden: Tensor | None = None,
+    **rest: Any,
+) -> Any:
+    """Attention under m of every key, (B, K), in the rows that see it, (B, Q), and with keys hidden, (B, Q, K); plain
+    attention without them."""
+    if rest.get("softcap") is not None or rest.get("s_aux") is not None:
+        raise AttentionError(f"{type(module).__name__} caps its logits or has sinks: the mask cannot be put into it")
+    if hidden is not None:
+        mask = mask & ~hidden[:, None]
+    if key_mask is None or mask_rows is None:
+        key_mask, mask_rows = query.new_zeros(len(query), key.shape[2]), mask[:, 0, :, 0].expand(len(query), -1)
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    out = gated_attention(query, key, value, mask, key_mask, mask_rows, scaling)
+    return out.transpose(1, 2).contiguous(), None
 
 
 def _suppressed_attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, key_factors: Tensor, **rest: Any
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, seen: Tensor, key_factors: Tensor, **rest: Any
 ) -> Any:
     """Attention whose logits, counted from the smallest that their row sees, are multiplied by a factor a key, (B, K).
 
@@ -265,18 +248,20 @@ def _suppressed_attention(
     key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)  # (B, H, K, D)
     scaling = rest.get("scaling") or query.shape[-1] ** -0.5
     logits = (query @ key.transpose(2, 3)).float() * scaling  # (B, H, Q, K)
-    rows, columns = logits.shape[-2:]
-    if mask is None:
-        mask = torch.ones(rows, columns, dtype=torch.bool, device=query.device).tril(columns - rows)
-    seen = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
     low = logits.masked_fill(~seen, float("inf")).amin(dim=-1, keepdim=True)  # (B, H, Q, 1)
     logits = torch.where(low.isfinite(), low + (logits - low) * key_factors[:, None, None, :].float(), 0.0)
     weights = logits.masked_fill(~seen, torch.finfo(torch.float32).min).softmax(dim=-1).to(value.dtype)
     return (weights @ value).transpose(1, 2).contiguous(), None
 
 
-AttentionInterface.register(_SUPPRESSED, _suppressed_attention)
-AttentionMaskInterface.register(_SUPPRESSED, sdpa_mask)
+def _whole_mask(*args: Any, **options: Any) -> Any:
+    """The (B, 1, Q, K) mask of what each row sees, never left out: finding out whether it may be waits for a GPU."""
+    return sdpa_mask(*args, **{**options, "allow_is_causal_skip": False})
+
+
+for _name, _attention in ((_GATED, _gated_attention), (_SUPPRESSED, _suppressed_attention)):
+    AttentionInterface.register(_name, _attention)
+    AttentionMaskInterface.register(_name, _whole_mask)
 
 
 def attention_received(model: nn.Module, batch: TraceBatch) -> Tensor:
@@ -317,18 +302,24 @@ def hidden_logprobs(model: nn.Module, batch: TraceBatch, hidden: Sequence[tuple[
     closed = torch.zeros(len(batch.ids), length, length, dtype=torch.bool, device=batch.ids.device)  # (B, Q, K)
     for rows, columns in hidden:
         closed |= rows[:, :, None] & columns[:, None, :] & ~itself
-    dtype = compute_dtype(model)
-    bias = torch.where(closed, torch.finfo(dtype).min, 0.0).to(dtype)[:, None]  # (B, 1, Q, K)
-    with torch.no_grad():
+    with attention_implementation(model, _GATED), torch.no_grad():
         logits = model(
             input_ids=batch.ids,
             attention_mask=batch.present.long(),
             position_ids=positions(batch.present),
             use_cache=False,
-            position_bias=bias,
-            logits_to_keep=batch.targets.shape[1],
+            hidden=closed,
+            logits_to_keep=last_rows(length, batch.targets),
         ).logits  # (B, A, V)
     return mean_logprob(logits, batch.targets, batch.target_present)
+
+
+def last_rows(rows: int, targets: Tensor) -> Tensor:
+    """The places, among `rows`, of those that predict the targets (B, A): what `logits_to_keep` takes.
+
+    As a number it would slice, and of a slice the language-model head multiplies a copy of its weights a trace.
+    """
+    return torch.arange(rows - targets.shape[1], rows, device=targets.device)
 
 
 def mean_logprob(logits: Tensor, targets: Tensor, present: Tensor) -> Tensor:
@@ -341,26 +332,35 @@ KeysAndValues = list[tuple[Tensor, Tensor]]
 """What a cache holds, a pair a layer, each (B, H, L, D)."""
 
 
-def keys_and_values(model: nn.Module, ids: Tensor, present: Tensor) -> KeysAndValues:
-    """Keys and values of a text padded on the left, without gradient.
+def keys_and_values(model: nn.Module, ids: Tensor, present: Tensor, max_tokens: int = 4096) -> KeysAndValues:
+    """Keys and values of texts padded on the left, without gradient; an empty list for texts of no tokens.
 
     Args:
         ids, present: (B, L) token ids, and true where there is a token.
+        max_tokens: padded tokens read at once.
     """
-    # Without its config the cache keeps every key of sliding-window layers, whose mask then works as without cache.
-    cache = DynamicCache()
-    with torch.no_grad():
-        model(
-            input_ids=ids,
-            attention_mask=present.long(),
-            position_ids=positions(present),
-            past_key_values=cache,
-            use_cache=True,
-            # A bias makes rows of padding attend evenly; without one they may hold NaN, which would spread.
-            position_bias=torch.zeros(1, 1, 1, 1, device=ids.device, dtype=compute_dtype(model)),
-            logits_to_keep=1,
-        )
-    return [(layer.keys, layer.values) for layer in cache.layers]
+    if not ids.shape[1]:
+        return []
+    parts = []
+    size = max(1, max_tokens // ids.shape[1])
+    # With our attention, since rows of padding, which see nothing, may hold NaN in another's, and NaN spreads.
+    with attention_implementation(model, _GATED), torch.no_grad():
+        for some, there in zip(torch.split(ids, size), torch.split(present, size), strict=True):
+            # Without its config the cache keeps every key of sliding layers, whose mask then works as without cache.
+            cache = DynamicCache()
+            model(
+                input_ids=some,
+                attention_mask=there.long(),
+                position_ids=positions(there),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=torch.zeros(1, dtype=torch.long, device=ids.device),
+            )
+            parts.append([(layer.keys, layer.values) for layer in cache.layers])
+    return [
+        (torch.cat([keys for keys, _ in layer]), torch.cat([values for _, values in layer]))
+        for layer in zip(*parts, strict=True)
+    ]
 
 
 def new_cache(kept: KeysAndValues) -> DynamicCache:

@@ -10,14 +10,17 @@ from torch import Tensor, nn
 
 from .attention import (
     AnswerScorer,
-    TraceBatch,
+    Matmuls,
     attention_received,
     frozen,
     keys_and_values,
+    last_rows,
+    matmul_precision,
     mean_logprob,
     new_cache,
-    require_bias_support,
+    require_mask_support,
 )
+from .batch import TraceBatch
 from .trace import Trace
 
 Method = Literal["attention", "gradient", "integrated_gradients", "occlusion", "atman"]
@@ -60,7 +63,9 @@ class Attribution:
         return tuple(max(0.0, score) / most if most > 0 else 0.0 for score in self.scores)
 
 
-def attribute(model: nn.Module, traces: Sequence[Trace], method: Method) -> list[Attribution]:
+def attribute(
+    model: nn.Module, traces: Sequence[Trace], method: Method, matmuls: Matmuls = "bfloat16"
+) -> list[Attribution]:
     """Score the reasoning tokens of traces, one trace at a time.
 
         attention             attention from the rows that predict the answer, mean over layers and heads
@@ -73,7 +78,7 @@ def attribute(model: nn.Module, traces: Sequence[Trace], method: Method) -> list
                               similarity between tokens)
 
     The answer and the prompt are what they are; only reasoning tokens are scored. Gradients are of the mean
-    log-probability over the answer's tokens, as everywhere here.
+    log-probability over the answer's tokens, as everywhere here. `matmuls`: see `attention.matmul_precision`.
 
     Raises:
         AttributionError: no such method, or the package that it needs is not installed.
@@ -81,9 +86,9 @@ def attribute(model: nn.Module, traces: Sequence[Trace], method: Method) -> list
     """
     if method not in METHODS:
         raise AttributionError(f"no method '{method}': choose mask, {', '.join(METHODS)}")
-    require_bias_support(model)
+    require_mask_support(model)
     results = []
-    with frozen(model), torch.inference_mode(False):
+    with frozen(model), matmul_precision(matmuls), torch.inference_mode(False):
         for trace in traces:
             started = time.perf_counter()
             batch = TraceBatch.of([trace], next(model.parameters()).device)
@@ -111,17 +116,25 @@ def _atman(model: nn.Module, batch: TraceBatch) -> Tensor:
 
 
 def _one_by_one(model: nn.Module, batch: TraceBatch, score: Callable[[AnswerScorer, Tensor], Tensor]) -> Tensor:
-    """Drop of the answer's log-probability as each reasoning token is tampered with: (R,)."""
-    scorer = AnswerScorer(model, batch, "all", itself=True)
+    """Drop of the answer's log-probability as each reasoning token is tampered with: (R,).
+
+    Tokens next to each other are done at once, and rows before the first of them are kept: a token cannot change them.
+    """
     columns = batch.reasoning[0].nonzero()[:, 0]  # (R,)
-    size = max(1, MAX_TOKENS // batch.ids.shape[1])
+    length = batch.ids.shape[1]
+    kept = keys_and_values(model, batch.ids, batch.present)
     with torch.no_grad():
-        opened = scorer(torch.zeros_like(scorer.closed_mask))  # (1,)
+        opened = AnswerScorer(model, batch, "answer")(torch.zeros(1, length, device=columns.device))  # (1,)
         parts = []
-        for some in torch.split(columns, size):
-            one = torch.zeros(len(some), batch.ids.shape[1], dtype=torch.bool, device=columns.device)  # (N, L)
+        at = 0
+        while at < len(columns):
+            first = int(columns[at])
+            some = columns[at : at + max(1, MAX_TOKENS // (length - first))]
+            scorer = AnswerScorer(model, batch, "all", first, [(k[:, :, :first], v[:, :, :first]) for k, v in kept])
+            one = torch.zeros(len(some), length, dtype=torch.bool, device=columns.device)  # (N, L)
             one[torch.arange(len(some)), some] = True
             parts.append(score(scorer, one))
+            at += len(some)
     return opened - torch.cat(parts)
 
 
@@ -158,7 +171,7 @@ def _from_embeddings(model: nn.Module, batch: TraceBatch) -> tuple[Callable[[Ten
             position_ids=torch.arange(start, length, device=batch.ids.device).expand(rows, -1),
             past_key_values=new_cache([(k.expand(rows, -1, -1, -1), v.expand(rows, -1, -1, -1)) for k, v in kept]),
             use_cache=True,
-            logits_to_keep=batch.targets.shape[1],
+            logits_to_keep=last_rows(length - start, batch.targets),
         ).logits
         return mean_logprob(logits, batch.targets.expand(rows, -1), batch.target_present.expand(rows, -1))
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .attention import KeysAndValues, frozen, keys_and_values, mean_logprob, new_cache, require_bias_support
+from .attention import KeysAndValues, frozen, keys_and_values, mean_logprob, new_cache, require_mask_support
 from .generation import before_end, end_ids
 from .tasks import Task
 
@@ -70,7 +70,7 @@ class Forcer:
         first: Sequence[int] | None = None,
         max_tokens: int = 16_384,
     ):
-        require_bias_support(model)
+        require_mask_support(model)
         self.first = first
         self.model, self.tokenizer, self.max_tokens = model, tokenizer, max_tokens
         self.device = next(model.parameters()).device
@@ -83,7 +83,7 @@ class Forcer:
             present[row, longest - len(prompt) :] = True
         self.present = present.to(self.device)
         with frozen(model):
-            self.kept = self._read_prompts(ids.to(self.device))
+            self.kept = keys_and_values(model, ids.to(self.device), self.present, max_tokens)
 
     def force(
         self,
@@ -113,17 +113,6 @@ class Forcer:
                     zip(members, self._batch(members, max_new_tokens, temperature, samples, generator), strict=True)
                 )
         return [results[request] for request in requests]
-
-    def _read_prompts(self, ids: Tensor) -> KeysAndValues:
-        size = max(1, self.max_tokens // ids.shape[1])
-        parts = [
-            keys_and_values(self.model, ids[at : at + size], self.present[at : at + size])
-            for at in range(0, len(ids), size)
-        ]
-        return [
-            (torch.cat([part[layer][0] for part in parts]), torch.cat([part[layer][1] for part in parts]))
-            for layer in range(len(parts[0]))
-        ]
 
     def _batches(self, requests: list[Request], samples: int) -> Iterator[list[Request]]:
         group: list[Request] = []

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from .attention import frozen
-from .mask import micro_batches
+from .batch import micro_batches
 
 
 @dataclass(frozen=True)

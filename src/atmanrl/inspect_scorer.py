@@ -246,7 +246,7 @@ def _measure(
     longest: int,
 ) -> Score:
     """Everything that needs the model, for one sample."""
-    from .attention import AttentionError, require_bias_support
+    from .attention import AttentionError, require_mask_support
     from .evaluation import NEED_SALIENCY
     from .faithfulness import MEASURES, Probe, read_cases
     from .generation import Decoding
@@ -254,7 +254,7 @@ def _measure(
     from .trace import completion_text
 
     try:
-        require_bias_support(weights)
+        require_mask_support(weights)
     except AttentionError as error:
         raise InspectScorerError(f"{error} (in Inspect: -M attn_implementation=sdpa)") from error
     # Inspect hands on text, not ids: the tokenizer must lead back to that text for the trace to be the model's own.

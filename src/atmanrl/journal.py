@@ -57,6 +57,7 @@ class Journal:
             return
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"key": key, "data": data}) + "\n")
+        self.parts[key] = data
 
 
 def _whole_rows(path: Path) -> tuple[list[dict[str, Any]], int]:

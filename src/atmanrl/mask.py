@@ -3,15 +3,16 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, overload
+from typing import Annotated, overload
 
 import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
-from .attention import AnswerScorer, TraceBatch, context_length, frozen, require_bias_support
+from .attention import AnswerScorer, Matmuls, context_length, frozen, matmul_precision, require_mask_support
+from .batch import TraceBatch, micro_batches
+from .descent import Parametrisation, descend, mask_of
 from .saliency import Saliency, Scope
 from .trace import Trace
 
@@ -28,20 +29,23 @@ class MaskConfig:
         scope: rows that see the mask: `all` after the token (total effect) or those of cue and `answer` (direct).
         parametrisation: `gate`, m = logsigmoid(theta), never over 0; `free`, m = theta, which can amplify.
         start: m at the start, for every reasoning token.
-        steps: Adam steps at most.
+        steps: Adam steps, the paper's.
+        passes: how many of them come with a pass of the model, forward and backward; in between they follow what the
+            last pass told (`descent.py`). As many as steps, or more: plain Adam.
         learning_rate: Adam's, on theta.
         sparsity: the objective's weight of the sum of gates, nats a gate.
-        tolerance: a trace is finished when no gate moved by more than this in a step; 0 never stops early.
+        matmuls: how a CPU multiplies float32 matrices; see `attention.matmul_precision`.
         max_tokens: padded tokens in one micro-batch; bounds the memory.
     """
 
     scope: Scope = "all"
-    parametrisation: Literal["gate", "free"] = "gate"
+    parametrisation: Parametrisation = "gate"
     start: Annotated[float, Field(lt=0, ge=-20)] = -0.4
-    steps: Annotated[int, Field(ge=1)] = 15
-    learning_rate: Annotated[float, Field(gt=0)] = 0.5
+    steps: Annotated[int, Field(ge=1)] = 200
+    passes: Annotated[int, Field(ge=1)] = 14
+    learning_rate: Annotated[float, Field(gt=0)] = 0.3
     sparsity: Annotated[float, Field(ge=0)] = 0.2
-    tolerance: Annotated[float, Field(ge=0)] = 1e-3
+    matmuls: Matmuls = "bfloat16"
     max_tokens: Annotated[int, Field(ge=1)] = 2048
 
 
@@ -56,11 +60,12 @@ def learn_mask(
 
     Minimises, apart for each trace, -(mean log-probability of the answer's tokens) + sparsity x (sum of gates) over
     one number m a reasoning token, which is added to the attention logits of the token's key column in every layer and
-    head (arXiv 2604.16158, after arXiv 2301.08110). Traces are batched by length and do not affect each other. Nothing
-    is random. The model's weights get no gradient; its mode and flags are as before on return, also after an error.
+    head (arXiv 2604.16158, after arXiv 2301.08110). Traces are batched by length and do not affect each other; equal
+    ones are learned once. Nothing is random. The model's weights get no gradient; its mode and flags are as before on
+    return, also after an error.
 
     Args:
-        model: a transformers causal language model with `sdpa` attention, any device, float32 or bfloat16.
+        model: a transformers causal language model, any device, float32 or bfloat16.
         traces: one trace, or a list.
         config: how; `MaskConfig()` by default.
 
@@ -68,7 +73,7 @@ def learn_mask(
         A `Saliency` for a trace, a list in the same order for a list.
 
     Raises:
-        AttentionError: the model's attention would ignore the mask.
+        AttentionError: the model's attention cannot carry the mask.
         MaskError: a trace is longer than the model's context, or the model gives NaN or infinity for it.
     """
     config = config or MaskConfig()
@@ -80,30 +85,27 @@ def learn_mask(
             raise MaskError(f"trace {index} has {len(trace)} tokens, more than the model's context of {limit}")
     if not traces:
         return []
-    require_bias_support(model)
+    require_mask_support(model)
     device = next(model.parameters()).device
-    results: dict[int, Saliency] = {}
-    with frozen(model), torch.inference_mode(False), torch.enable_grad():
-        for members in micro_batches([len(trace) for trace in traces], config.max_tokens):
-            chosen = [traces[i] for i in members]
+    unique = list(dict.fromkeys(traces))
+    results: dict[Trace, Saliency] = {}
+    with frozen(model), matmul_precision(config.matmuls), torch.inference_mode(False), torch.enable_grad():
+        for members in _micro_batches(unique, config):
+            chosen = [unique[i] for i in members]
             scorer = AnswerScorer(model, TraceBatch.of(chosen, device), config.scope)
-            results.update(zip(members, _learn(scorer, chosen, members, config), strict=True))
-    return [results[i] for i in range(len(traces))]
+            learned = _learn(scorer, chosen, [traces.index(trace) for trace in chosen], config)
+            results.update(zip(chosen, learned, strict=True))
+    return [results[trace] for trace in traces]
 
 
-def micro_batches(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
-    """Indices grouped by length, so that (group size) x (longest of the group) stays within `max_tokens`.
+def _micro_batches(traces: Sequence[Trace], config: MaskConfig) -> Iterator[list[int]]:
+    """Groups of traces alike in the rows that every step computes, so that little of a batch is padding.
 
-    A trace longer than the bound gets a group of its own.
+    In scope `answer` all but a few rows hold keys and values only: four times as many fit.
     """
-    group: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if group and (len(group) + 1) * lengths[index] > max_tokens:
-            yield group
-            group = []
-        group.append(index)
-    if group:
-        yield group
+    answering = config.scope == "answer"
+    rows = [len(trace) - (trace.reasoning_end if answering else trace.prompt_end) for trace in traces]
+    return micro_batches([len(trace) for trace in traces], config.max_tokens * (4 if answering else 1), rows)
 
 
 def start_theta(config: MaskConfig) -> float:
@@ -113,30 +115,24 @@ def start_theta(config: MaskConfig) -> float:
     return config.start - math.log(-math.expm1(config.start))
 
 
-def mask_of(theta: Tensor, reasoning: Tensor, config: MaskConfig) -> Tensor:
-    """m of every column, 0 outside the reasoning; both (B, L)."""
-    m = theta if config.parametrisation == "free" else logsigmoid(theta)
-    return torch.where(reasoning, m, 0.0)
-
-
-def objective(scorer: AnswerScorer, theta: Tensor, config: MaskConfig) -> Tensor:
-    """-(mean log-probability of the answer) + sparsity x (sum of gates), (B,), nats."""
-    reasoning = scorer.batch.reasoning
-    mask = mask_of(theta, reasoning, config)  # (B, L)
-    gates = torch.where(reasoning, mask.exp(), 0.0).sum(dim=1)  # (B,)
-    return config.sparsity * gates - scorer(mask)
-
-
 def _learn(scorer: AnswerScorer, traces: list[Trace], indices: list[int], config: MaskConfig) -> list[Saliency]:
     started = time.perf_counter()
     reasoning = scorer.batch.reasoning  # (B, L)
     with torch.no_grad():
         opened = scorer(torch.zeros_like(reasoning, dtype=torch.float32))  # (B,)
         closed = scorer(scorer.closed_mask)  # (B,)
-    theta = torch.full(reasoning.shape, start_theta(config), device=reasoning.device, requires_grad=True)  # (B, L)
-    steps = _descend(scorer, theta, config)
-    with torch.no_grad():
-        mask = mask_of(theta, reasoning, config)
+        theta = torch.full(reasoning.shape, start_theta(config), device=reasoning.device)  # (B, L)
+        theta = descend(
+            scorer,
+            theta,
+            reasoning,
+            config.parametrisation,
+            config.sparsity,
+            config.learning_rate,
+            config.steps,
+            config.passes,
+        )
+        mask = mask_of(theta, reasoning, config.parametrisation)
         learned = scorer(mask)
     _require_finite(indices, open=opened, closed=closed, learned=learned)
     seconds = (time.perf_counter() - started) / len(traces)
@@ -149,33 +145,11 @@ def _learn(scorer: AnswerScorer, traces: list[Trace], indices: list[int], config
             closed=float(closed[row]),
             learned=float(learned[row]),
             scope=config.scope,
-            steps=int(steps[row]),
+            steps=config.steps,
             seconds=seconds,
         )
         for row, trace in enumerate(traces)
     ]
-
-
-def _descend(scorer: AnswerScorer, theta: Tensor, config: MaskConfig) -> Tensor:
-    """Adam on theta (B, L) in place; a finished trace keeps its theta. Returns the steps of each trace, (B,)."""
-    reasoning = scorer.batch.reasoning
-    optimizer = torch.optim.Adam([theta], lr=config.learning_rate)
-    active = torch.ones(len(theta), dtype=torch.bool, device=theta.device)  # (B,)
-    steps = torch.zeros_like(active, dtype=torch.long)
-    for _ in range(config.steps):
-        before = theta.detach().clone()
-        (theta.grad,) = torch.autograd.grad(objective(scorer, theta, config).sum(), [theta])
-        optimizer.step()
-        with torch.no_grad():
-            theta.copy_(torch.where(active[:, None], theta, before))
-        steps += active
-        if config.tolerance > 0:
-            with torch.no_grad():
-                moved = (mask_of(theta, reasoning, config).exp() - mask_of(before, reasoning, config).exp()).abs()
-            active &= moved.amax(dim=1) > config.tolerance
-            if not active.any():
-                break
-    return steps
 
 
 def _require_finite(indices: list[int], **logprobs: Tensor) -> None:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from ..attention import TraceBatch, frozen, hidden_logprobs
-from ..mask import micro_batches
+from ..attention import frozen, hidden_logprobs
+from ..batch import TraceBatch, micro_batches
 from ..trace import Trace
 from .probe import Case, Finding, Findings, Probe
 
