@@ -246,8 +246,10 @@ def run(part: str) -> list[Row]:
         return plain_rows(model, tokenizer)
     if part == "instead":
         return instead_rows(model, tokenizer)
-    traces = worked_solutions(tokenizer, "dev", 8)
-    return cost_ideas.rows(model, traces) if part == "ideas" else cost_bound.rows(model, traces)
+    if part == "ideas":
+        references = {scope: reference_file(scope) for scope in SCOPES}
+        return cost_ideas.rows(model, worked_solutions(tokenizer, "test", 8), references)
+    return cost_bound.rows(model, worked_solutions(tokenizer, "dev", 8))
 
 
 def show(rows: Sequence[Row]) -> None:

@@ -1,51 +1,62 @@
-"""What each idea gives: the mask of one batch with one idea taken away at a time, in seconds a trace."""
+"""What each idea gives: the mask of one batch with one idea taken away, or another put in its place, at a time."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from atmanrl import attention
+from atmanrl import attention, descent
 from atmanrl.mask import MaskConfig, learn_mask
-from atmanrl.saliency import Saliency
 from atmanrl.trace import Trace
 
+Idea = tuple[MaskConfig, Callable[[], Any]]
 
-def rows(model: Any, traces: Sequence[Trace]) -> list[dict[str, Any]]:
-    """Seconds a trace, and the median Spearman correlation of the gates with those of the default."""
+
+def ideas(default: MaskConfig) -> dict[str, Idea]:
+    """Each with the settings and the change that it needs."""
+    return {
+        "default": (default, nullcontext),
+        "one trace at a time": (replace(default, max_tokens=1), nullcontext),
+        "float32 products": (replace(default, matmuls="float32"), nullcontext),
+        "no rows kept": (default, nothing_kept),
+        "torch's attention with a bias": (default, torch_attention),
+        "the same, float32 products": (replace(default, matmuls="float32"), torch_attention),
+        "logits_to_keep as a number": (default, sliced_logits),
+        "10 passes": (replace(default, passes=10), nullcontext),
+        "20 passes": (replace(default, passes=20), nullcontext),
+        "plain Adam, 14 steps": (replace(default, steps=14), nullcontext),
+        "plain Adam, 14 steps at 1.0": (replace(default, steps=14, learning_rate=1.0), nullcontext),
+        "slopes constant in g": (default, lambda: replaced(descent, "SATURATION", 1e6)),
+        "slopes constant in m": (default, lambda: replaced(descent, "SATURATION", 1e-6)),
+        "gates move freely between passes": (default, lambda: replaced(descent, "REACH", 1e6)),
+    }
+
+
+def rows(model: Any, traces: Sequence[Trace], references: dict[str, Path]) -> list[dict[str, Any]]:
+    """Seconds a trace, Spearman correlation with the plain method's kept gates (median), and objective (mean)."""
     found = []
-    for scope in ("all", "answer"):
-        default = MaskConfig(scope=scope)
-        half = type(model)(model.config).to(torch.bfloat16).eval()
-        half.load_state_dict(model.state_dict())
-        ideas: dict[str, tuple[Any, MaskConfig, Callable[[], Any]]] = {
-            "default": (model, default, nullcontext),
-            "one trace at a time": (model, replace(default, max_tokens=1), nullcontext),
-            "float32 products": (model, replace(default, matmuls="float32"), nullcontext),
-            "whole model in bfloat16": (half, default, nullcontext),
-            "no rows kept": (model, default, nothing_kept),
-            "torch's attention with a bias": (model, default, torch_attention),
-            "the same, float32 products": (model, replace(default, matmuls="float32"), torch_attention),
-            "logits_to_keep as a number": (model, default, sliced_logits),
-            "15 steps": (model, replace(default, steps=15), nullcontext),
-        }
-        gates: list[Saliency] = []
-        for name, (which, config, changed) in ideas.items():
-            with changed():
-                learn_mask(which, traces[:2], config)
+    for scope, reference in references.items():
+        kept = json.loads(reference.read_text())["gates"]
+        first = None
+        for name, (config, change) in ideas(MaskConfig(scope=scope)).items():
+            with change():
+                learn_mask(model, traces[:2], config)
                 started = time.perf_counter()
-                learned = learn_mask(which, traces, config)
+                learned = learn_mask(model, traces, config)
                 seconds = (time.perf_counter() - started) / len(traces)
-            gates = gates or learned
-            ranks = [float(spearmanr(a.gates, b.gates).statistic) for a, b in zip(learned, gates, strict=True)]
-            own = found[0 if scope == "all" else len(ideas)]["seconds"] if name != "default" else seconds
-            row = {"name": f"ideas/{scope}/{name}", "ratio": seconds / own, "seconds": seconds}
-            found.append({**row, "spearman": sorted(ranks)[len(ranks) // 2]})
+            first = first or seconds
+            ranks = [float(spearmanr(a.gates, b).statistic) for a, b in zip(learned, kept, strict=False)]
+            objective = [config.sparsity * sum(s.gates) - s.learned for s in learned]
+            row = {"name": f"ideas/{scope}/{name}", "ratio": seconds / first, "seconds": seconds}
+            found.append({**row, "spearman": float(np.median(ranks)), "objective": float(np.mean(objective))})
     return found
 
 
@@ -73,13 +84,19 @@ def torch_attention() -> Any:
     """The mask as a bias of torch's scaled-dot-product attention, which keeps every layer's weights."""
 
     def biased(
-        query: Tensor, key: Tensor, value: Tensor, seen: Tensor, key_mask: Tensor, rows: Tensor, scaling: float
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        kept: Any,
+        seen: Tensor,
+        key_mask: Tensor,
+        rows: Tensor,
+        scaling: float,
     ) -> Tensor:
         shared = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(shared, dim=1), value.repeat_interleave(shared, dim=1)
         count, keys = seen.shape[-2:]
-        itself = torch.eye(count, dtype=torch.bool)
-        itself = torch.cat([torch.zeros(count, keys - count, dtype=torch.bool), itself], dim=1)
+        itself = torch.ones(count, keys, dtype=torch.bool).tril(keys - count).triu(keys - count)
         bias = torch.where(rows[:, :, None] & ~itself, key_mask[:, None, :], 0.0)[:, None]
         bias = torch.where(seen, bias, torch.finfo(bias.dtype).min).to(query.dtype)
         return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scaling)

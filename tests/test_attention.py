@@ -11,9 +11,9 @@ from atmanrl.attention import (
     attention_received,
     frozen,
     hidden_logprobs,
+    kept_cache,
     keys_and_values,
     matmul_precision,
-    new_cache,
     require_mask_support,
 )
 from atmanrl.batch import TraceBatch
@@ -125,7 +125,7 @@ def test_later_tokens_never_affect_earlier_rows(random_model, cached):
             with attention_implementation(random_model, "atmanrl_gated"):
                 options = {"key_mask": mask, "mask_rows": torch.ones(1, 21 - start, dtype=torch.bool)}
                 if kept:
-                    options["past_key_values"] = new_cache(kept)
+                    options["past_key_values"] = kept_cache(kept)
                 logits.append(random_model(input_ids=ids[:, start:], **options).logits[:, : 14 - start])
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-5, atol=1e-5)
 

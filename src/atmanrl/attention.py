@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
+from transformers.cache_utils import DynamicLayer
 from transformers.masking_utils import sdpa_mask
 
 from .batch import TraceBatch, positions
@@ -110,8 +111,7 @@ def context_length(model: nn.Module) -> int | None:
 class AnswerScorer:
     """Scores the answers of a batch of traces under masks on their reasoning.
 
-    Rows before the first that sees the mask do not depend on it: their keys and values are computed once and kept
-    (detached; a fresh cache is built from them at each call, since one cache serves only one backward pass).
+    Rows before the first that sees the mask do not depend on it: their keys and values are computed once and kept.
 
     Args:
         model: a causal language model in a `frozen` context.
@@ -173,7 +173,7 @@ class AnswerScorer:
                 input_ids=batch.ids[:, self.first_row :],
                 attention_mask=batch.present.long(),
                 position_ids=self.positions.expand(count, -1),
-                past_key_values=new_cache(before) if before else None,
+                past_key_values=kept_cache(before) if before else None,
                 use_cache=bool(before),
                 logits_to_keep=last_rows(batch.ids.shape[1] - self.first_row, batch.targets),
                 **options,
@@ -231,7 +231,7 @@ def _gated_attention(
     if hidden is not None:
         mask = mask & ~hidden[:, None]
     if key_mask is None or mask_rows is None:
-        key_mask, mask_rows = query.new_zeros(len(query), key.shape[2]), mask[:, 0, :, 0].expand(len(query), -1)
+        key_mask, mask_rows = query.new_zeros(len(query), mask.shape[3]), mask[:, 0, :, 0].expand(len(query), -1)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     out = gated_attention(query, key, value, mask, key_mask, mask_rows, scaling)
     return out.transpose(1, 2).contiguous(), None
@@ -366,3 +366,22 @@ def keys_and_values(model: nn.Module, ids: Tensor, present: Tensor, max_tokens: 
 def new_cache(kept: KeysAndValues) -> DynamicCache:
     """A cache that holds `kept` and can grow; `kept` stays as it is."""
     return DynamicCache(kept)
+
+
+class _KeptLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values that every forward goes on from and none adds to."""
+
+    def __init__(self, keys: Tensor, values: Tensor):
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self.keys, self.values = keys, values
+
+    def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        return torch.cat([self.keys, keys], dim=-2), torch.cat([self.values, values], dim=-2)
+
+
+def kept_cache(kept: KeysAndValues) -> DynamicCache:
+    """A cache that holds `kept` and stays as it is: it serves any number of forward and backward passes."""
+    cache = DynamicCache()
+    cache.layers = [_KeptLayer(keys, values) for keys, values in kept]
+    return cache
