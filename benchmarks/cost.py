@@ -28,12 +28,13 @@ from defaults import curves
 from plain import STEPS, plain_descent
 from scipy.stats import spearmanr
 
-from atmanrl.attention import AnswerScorer, frozen, matmul_precision
+from atmanrl.attention import AnswerScorer
 from atmanrl.attribution import attribute
 from atmanrl.batch import TraceBatch
 from atmanrl.descent import mask_of
 from atmanrl.journal import Journal
 from atmanrl.mask import MaskConfig, learn_mask, start_theta
+from atmanrl.model_state import frozen, matmul_precision
 from atmanrl.models import load_model
 from atmanrl.saliency import Scope
 from atmanrl.statistics import paired_difference

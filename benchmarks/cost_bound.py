@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from atmanrl.attention import matmul_precision
 from atmanrl.mask import MaskConfig, learn_mask
+from atmanrl.model_state import matmul_precision
 from atmanrl.trace import Trace
 
 Shape = tuple[str, tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...], torch.dtype]

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from atmanrl.attention import AnswerScorer, frozen
+from atmanrl.attention import AnswerScorer
 from atmanrl.batch import TraceBatch
 from atmanrl.mask import MaskConfig, learn_mask
+from atmanrl.model_state import frozen
 from atmanrl.models import load_model
 from atmanrl.saliency import Saliency, tokens_by_span
 from atmanrl.tasks import GSM8K, Chains

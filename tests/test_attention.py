@@ -9,14 +9,13 @@ from atmanrl.attention import (
     AttentionError,
     attention_implementation,
     attention_received,
-    frozen,
     hidden_logprobs,
     kept_cache,
     keys_and_values,
-    matmul_precision,
     require_mask_support,
 )
 from atmanrl.batch import TraceBatch
+from atmanrl.model_state import frozen, matmul_precision
 
 SCOPES = ("all", "answer")
 

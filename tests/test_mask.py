@@ -12,10 +12,11 @@ from scipy.stats import spearmanr
 from small_models import make_planted_model, make_random_model, make_trace
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from atmanrl.attention import AnswerScorer, frozen
+from atmanrl.attention import AnswerScorer
 from atmanrl.batch import TraceBatch
 from atmanrl.descent import descend, mask_of
 from atmanrl.mask import MaskConfig, MaskError, learn_mask, start_theta
+from atmanrl.model_state import frozen
 from atmanrl.tasks import Chains
 from atmanrl.tasks.chains import wordy_reasoning
 from atmanrl.trace import Trace

@@ -10,17 +10,15 @@ from torch import Tensor, nn
 
 from .attention import (
     AnswerScorer,
-    Matmuls,
     attention_received,
-    frozen,
     keys_and_values,
     last_rows,
-    matmul_precision,
     mean_logprob,
     new_cache,
     require_mask_support,
 )
 from .batch import TraceBatch
+from .model_state import Matmuls, frozen, matmul_precision
 from .trace import Trace
 
 Method = Literal["attention", "gradient", "integrated_gradients", "occlusion", "atman"]
@@ -78,7 +76,7 @@ def attribute(
                               similarity between tokens)
 
     The answer and the prompt are what they are; only reasoning tokens are scored. Gradients are of the mean
-    log-probability over the answer's tokens, as everywhere here. `matmuls`: see `attention.matmul_precision`.
+    log-probability over the answer's tokens, as everywhere here. `matmuls`: see `model_state.matmul_precision`.
 
     Raises:
         AttributionError: no such method, or the package that it needs is not installed.

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .attention import KeysAndValues, frozen, keys_and_values, mean_logprob, new_cache, require_mask_support
+from .attention import KeysAndValues, keys_and_values, mean_logprob, new_cache, require_mask_support
 from .generation import before_end, end_ids
+from .model_state import frozen
 from .tasks import Task
 
 SPREAD = 32

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from .attention import frozen
 from .batch import micro_batches
+from .model_state import frozen
 
 
 @dataclass(frozen=True)

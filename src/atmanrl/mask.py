@@ -10,9 +10,10 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from .attention import AnswerScorer, Matmuls, context_length, frozen, matmul_precision, require_mask_support
+from .attention import AnswerScorer, context_length, require_mask_support
 from .batch import TraceBatch, micro_batches
 from .descent import Parametrisation, descend, mask_of
+from .model_state import Matmuls, frozen, matmul_precision
 from .saliency import Saliency, Scope
 from .trace import Trace
 
@@ -34,7 +35,7 @@ class MaskConfig:
             last pass told (`descent.py`). As many as steps, or more: plain Adam.
         learning_rate: Adam's, on theta.
         sparsity: the objective's weight of the sum of gates, nats a gate.
-        matmuls: how a CPU multiplies float32 matrices; see `attention.matmul_precision`.
+        matmuls: how a CPU multiplies float32 matrices; see `model_state.matmul_precision`.
         max_tokens: padded tokens in one micro-batch; bounds the memory.
     """
 

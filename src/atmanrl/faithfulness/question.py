@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from ..attention import frozen, hidden_logprobs
+from ..attention import hidden_logprobs
 from ..batch import TraceBatch, micro_batches
+from ..model_state import frozen
 from ..trace import Trace
 from .probe import Case, Finding, Findings, Probe
 
