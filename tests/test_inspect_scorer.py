@@ -14,6 +14,7 @@ from inspect_ai import score
 from inspect_ai.model import get_model
 from inspect_ai.scorer import Score
 
+from atmanrl.attention import AttentionError
 from atmanrl.evaluation import evaluate
 from atmanrl.faithfulness import MEASURES, Probe, read_cases, work_through
 from atmanrl.generation import Decoding
@@ -142,9 +143,13 @@ def test_a_completion_that_no_call_wrote_is_left_unscored(logs):
     assert found.reason == "scoring_failed"
 
 
-def test_attention_that_ignores_the_mask_is_refused(logs):
-    with pytest.raises(InspectScorerError, match="attn_implementation=sdpa"):
-        rescored(logs["reasoner"], control("reasoner", attn_implementation="eager"))
+def test_attention_that_cannot_carry_the_mask_is_refused(logs, monkeypatch):
+    def refuse(_):
+        raise AttentionError("Odd does more than scaled-dot-product attention")
+
+    monkeypatch.setattr("atmanrl.attention.require_mask_support", refuse)
+    with pytest.raises(InspectScorerError, match="^Odd does more than scaled-dot-product attention$"):
+        rescored(logs["reasoner"], control("reasoner"))
 
 
 def test_a_model_without_weights_is_refused_in_one_line(logs):

@@ -53,7 +53,7 @@ class Forcer:
     """Scores and forces answers after the same prompts.
 
     Args:
-        model: a causal language model with `sdpa` attention.
+        model: a causal language model.
         tokenizer: its tokenizer.
         prompts: token ids of the prompts, whose keys and values are held until the forcer goes.
         first: ids that a forced answer may start with (`first_ids`); any when `None`.

@@ -256,7 +256,7 @@ def _measure(
     try:
         require_mask_support(weights)
     except AttentionError as error:
-        raise InspectScorerError(f"{error} (in Inspect: -M attn_implementation=sdpa)") from error
+        raise InspectScorerError(str(error)) from error
     # Inspect hands on text, not ids: the tokenizer must lead back to that text for the trace to be the model's own.
     ids = tokenizer(completion, add_special_tokens=False)["input_ids"]
     if completion_text(tokenizer, ids) != completion:
