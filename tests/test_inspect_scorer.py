@@ -148,7 +148,7 @@ def test_attention_that_cannot_carry_the_mask_is_refused(logs, monkeypatch):
         raise AttentionError("Odd does more than scaled-dot-product attention")
 
     monkeypatch.setattr("atmanrl.attention.require_mask_support", refuse)
-    with pytest.raises(InspectScorerError, match="^Odd does more than scaled-dot-product attention$"):
+    with pytest.raises(InspectScorerError, match=r"^Odd does more than scaled-dot-product attention$"):
         rescored(logs["reasoner"], control("reasoner"))
 
 
