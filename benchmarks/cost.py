@@ -157,10 +157,8 @@ def plain_rows(model: Any, tokenizer: Any) -> list[Row]:
                 theta = [next(descent) for _ in range(TIMED_STEPS)][-1]
                 seconds.append((time.perf_counter() - started) / TIMED_STEPS * STEPS)
             worst = max(worst, float((theta.sigmoid() - torch.tensor(saliency.gates)).abs().max()))
-        learn_mask(model, traces[:2], config)
-        started = time.perf_counter()
+        own = measured(lambda c=config: learn_mask(model, timed, c), 3) / TIMED
         learned = learn_mask(model, traces, config)
-        own = (time.perf_counter() - started) / len(traces)
         ranks = [float(spearmanr(s.gates, g).statistic) for s, g in zip(learned, kept["gates"], strict=True)]
         ours = [curves(model, t, list(s.gates)) for t, s in zip(traces, learned, strict=True)]
         theirs = [curves(model, t, g) for t, g in zip(traces, kept["gates"], strict=True)]
@@ -197,6 +195,8 @@ def plain_rows(model: Any, tokenizer: Any) -> list[Row]:
 def instead_rows(model: Any, tokenizer: Any) -> list[Row]:
     """Seconds of one trace, by the mask and by other methods, at several lengths; and of eight traces at once."""
     rows = []
+    for method in INSTEAD:  # their imports and first calls are not theirs to pay for
+        attribute(model, [of_length(tokenizer, 8, 0)], method)
     for length in LENGTHS:
         traces = [of_length(tokenizer, length, start) for start in range(8)]
         learn_mask(model, traces[0])

@@ -1,10 +1,11 @@
 """How time and memory grow with the reasoning's length: the mask in both scopes, and the model's own forward pass."""
 
 import json
-import resource
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,8 @@ def slope(lengths: list[int], values: list[float]) -> float:
 
 
 def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Of this process alone; `getrusage` gives a child its parent's."""
+    return float(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
 
 
 def measure(kind: str) -> list[dict[str, float]]:
@@ -55,6 +57,7 @@ def measure(kind: str) -> list[dict[str, float]]:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from atmanrl.mask import MaskConfig, learn_mask
+    from atmanrl.model_state import matmul_precision
     from atmanrl.trace import Trace
 
     torch.manual_seed(0)
@@ -67,7 +70,7 @@ def measure(kind: str) -> list[dict[str, float]]:
     def work(length: int) -> Any:
         ids = torch.randint(3, 1024, (PROMPT + length + CUE + ANSWER,)).tolist()
         if kind == "forward":
-            with torch.no_grad():
+            with torch.no_grad(), matmul_precision("bfloat16"):
                 return model(input_ids=torch.tensor([ids]), use_cache=False, logits_to_keep=torch.tensor([-1]))
         ends = (PROMPT, PROMPT + length, PROMPT + length + CUE)
         trace = Trace(tuple(ids), tuple("x" for _ in ids), *ends)

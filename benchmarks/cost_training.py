@@ -1,12 +1,13 @@
 """Share of a GRPO step that the saliency reward takes, and the memory that it adds, for two recipes."""
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from typing import Any
+
+from cost_growth import peak_mib
 
 RECIPES = {"tiny-chains": 6, "smollm2-gsm8k": 3}
 """Steps of each; the first is left out."""
@@ -26,6 +27,7 @@ def rows() -> list[dict[str, Any]]:
                 "step_seconds_without": sum(without["steps"]) / (steps - 1),
                 "masks_a_step": with_it["masks"] / (steps - 1),
                 "steps": steps - 1,
+                "passes": with_it["passes"],
             },
             {
                 "name": f"memory/{recipe}",
@@ -85,8 +87,13 @@ def run(recipe: str, steps: int, saliency: bool) -> dict[str, Any]:
             common |= {"args": args, "train_dataset": dataset, "processing_class": tokenizer}
             trainer = GRPOTrainer(model, reward, **common)
         trainer.train()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"steps": step_seconds[1:], "saliency": saliency_seconds[1:], "masks": sum(masks[1:]), "peak_mib": peak}
+    return {
+        "steps": step_seconds[1:],
+        "saliency": saliency_seconds[1:],
+        "masks": sum(masks[1:]),
+        "peak_mib": peak_mib(),
+        "passes": config.mask.passes,
+    }
 
 
 if __name__ == "__main__":

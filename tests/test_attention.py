@@ -15,7 +15,7 @@ from atmanrl.attention import (
     require_mask_support,
 )
 from atmanrl.batch import TraceBatch
-from atmanrl.model_state import frozen, matmul_precision
+from atmanrl.model_state import frozen
 
 SCOPES = ("all", "answer")
 
@@ -129,21 +129,6 @@ def test_later_tokens_never_affect_earlier_rows(random_model, cached):
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-5, atol=1e-5)
 
 
-def test_model_is_as_before_after_an_error():
-    model = make_random_model("llama")
-    model.train()
-    model.model.layers[0].eval()
-    model.model.layers[1].self_attn.q_proj.weight.requires_grad_(False)
-    modes = [m.training for m in model.modules()]
-    flags = [p.requires_grad for p in model.parameters()]
-    with pytest.raises(RuntimeError, match="on purpose"), frozen(model):
-        assert not any(m.training for m in model.modules())
-        assert not any(p.requires_grad for p in model.parameters())
-        raise RuntimeError("on purpose")
-    assert [m.training for m in model.modules()] == modes
-    assert [p.requires_grad for p in model.parameters()] == flags
-
-
 def test_a_model_with_eager_attention_gives_the_same():
     trace = make_trace(4)
     batch = TraceBatch.of([trace], torch.device("cpu"))
@@ -191,13 +176,19 @@ def test_a_model_that_caps_its_logits_is_refused():
         require_mask_support(hf.Gemma2ForCausalLM(config))
 
 
-def test_the_matmul_setting_comes_back_after_an_error():
-    setting = torch.backends.mkldnn.matmul
-    before = setting.fp32_precision
-    with pytest.raises(RuntimeError, match="on purpose"), matmul_precision("float32"):
-        assert setting.fp32_precision == "ieee"
-        raise RuntimeError("on purpose")
-    assert setting.fp32_precision == before
+def test_autocast_changes_nothing_between_forward_and_backward():
+    """Under a caller's autocast the forward's factors are those that the backward pass computes with."""
+    model = make_random_model("llama")
+    batch = TraceBatch.of([make_trace(1)], torch.device("cpu"))
+    mask = torch.where(batch.reasoning, -0.5, 0.0).requires_grad_()
+    grads = []
+    for cast in (False, True):
+        with frozen(model):
+            scorer = AnswerScorer(model, batch, "all")
+            with torch.autocast("cpu", torch.bfloat16, enabled=cast):
+                value = scorer(mask)
+            grads.append(torch.autograd.grad(value.sum(), [mask])[0])
+    torch.testing.assert_close(grads[1], grads[0], rtol=0.2, atol=0.05)
 
 
 def hand_built(trace, hidden):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from atmanrl.descent import descend, mask_of, steps_by_pass
+from atmanrl.descent import descend, mask_of, reaches, steps_by_pass
 
 COLUMNS = 40
 START = 0.71
@@ -72,15 +72,47 @@ def test_the_model_is_asked_once_a_pass():
     assert len(calls) == 14
 
 
-def test_gates_stay_gates():
-    """With a large rate, and an answer that wants everything open or everything closed, no gate leaves (0, 1)."""
-    for sparsity in (0.0, 100.0):
-        theta = descend(logprob, torch.full((2, COLUMNS), START), REASONING, "gate", sparsity, 3.0, 200, 5)
-        gates = mask_of(theta, REASONING, "gate").exp()
-        assert theta.isfinite().all()
-        assert (gates >= 0).all()
-        assert (gates <= 1).all()
-        assert (gates[REASONING] > 0.9).all() if sparsity == 0 else (gates[REASONING] < 0.01).all()
+def test_rows_do_not_affect_each_other():
+    """With another row beside it, and another one beside it than that, a row comes out the same."""
+    both = descend(logprob, torch.full((2, COLUMNS), START), REASONING, "gate", SPARSITY, 0.3, 60, 6)
+
+    def alone(mask):
+        return logprob(torch.cat([mask, 2 * mask]))[:1]
+
+    one = descend(alone, torch.full((1, COLUMNS), START), REASONING[:1], "gate", SPARSITY, 0.3, 60, 6)
+    torch.testing.assert_close(both[:1], one, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("passes", [1, 2, 3, 8, 14])
+def test_a_gate_can_close_however_few_the_passes(passes):
+    theta = descend(
+        lambda mask: 0 * mask.sum(dim=1), torch.full((2, COLUMNS), START), REASONING, "gate", 1.0, 0.3, 200, passes
+    )
+    assert (mask_of(theta, REASONING, "gate").exp()[REASONING] < 0.1).all()
+
+
+def test_no_gate_moves_further_than_its_reach():
+    seen = []
+
+    def recorded(mask):
+        seen.append(mask.detach().exp())
+        return logprob(mask)
+
+    descend(recorded, torch.full((2, COLUMNS), START), REASONING, "gate", SPARSITY, 3.0, 200, 8)
+    for before, after, reach in zip(seen, seen[1:], reaches(8), strict=False):
+        assert (after - before).abs().max() < reach + 1e-4
+
+
+@pytest.mark.parametrize(("sparsity", "rate"), [(0.0, 3.0), (100.0, 3.0), (0.0, 0.3), (100.0, 0.3)])
+def test_gates_stay_gates(sparsity, rate):
+    """With a large rate, and an answer that wants everything open or everything closed, no gate leaves [0, 1]."""
+    theta = descend(logprob, torch.full((2, COLUMNS), START), REASONING, "gate", sparsity, rate, 200, 5)
+    gates = mask_of(theta, REASONING, "gate").exp()
+    assert theta.isfinite().all()
+    assert (gates >= 0).all()
+    assert (gates <= 1).all()
+    if rate < 1:
+        assert gates[REASONING].mean() > 0.9 if sparsity == 0 else gates[REASONING].mean() < 0.1
 
 
 @pytest.mark.parametrize(("steps", "passes"), [(200, 14), (200, 1), (5, 5), (5, 14), (1, 1), (16, 15), (3, 2)])

@@ -4,7 +4,7 @@ A pass, forward and backward through the model, costs some hundred times an Adam
 a model of how it changes as its own gate opens or closes, and the steps up to the next pass follow that. A key's weight
 in an attention row is g e / (g e + rest) for gate g, so that what it brings saturates: its slope is taken to fall as
 1 / (g + SATURATION). Passes are close together at first, where gates move together and decide which stay open, and far
-apart at the end, where open gates have settled and closed ones drift on in an order that is set. benchmarks/descent.py
+apart at the end, where open gates have settled and closed ones drift on in an order that is set. benchmarks/cost.py
 compares this with other ways to save passes.
 """
 
@@ -22,7 +22,8 @@ FIRST = 3
 SATURATION = 0.3
 """The gate at which a key's slope has fallen to half of that of a closed one."""
 REACH, REACH_FALLS, LEAST_REACH = 0.2, 0.85, 0.03
-"""How far a gate may move on one pass: on the first, by which factor less on each later one, and at least."""
+"""How far a gate may move on one pass: on the first, by which factor less on each later one, and at least. Where the
+passes are so few that a gate could not close, they all reach further."""
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's, as everywhere."""
 
@@ -58,13 +59,13 @@ def descend(
         theta at the end, (B, L).
     """
     first, second, count = torch.zeros_like(theta), torch.zeros_like(theta), 0  # Adam's moments
-    for number, some in enumerate(steps_by_pass(steps, passes)):
+    counts = list(steps_by_pass(steps, passes))
+    for some, reach in zip(counts, reaches(len(counts)), strict=True):
         mask = mask_of(theta, reasoning, parametrisation).requires_grad_()
         with torch.enable_grad():
             (slope,) = torch.autograd.grad(logprob(mask).sum(), [mask])  # (B, L) of the log-probability, in m
         before = mask.detach().exp()  # (B, L) gates
         falling = slope / before.clamp(min=1e-30) * (before + SATURATION)
-        reach = max(LEAST_REACH, REACH * REACH_FALLS**number)
         low, high = _bounds(before, reach, parametrisation)
         for _ in range(some):
             gate = mask_of(theta, reasoning, parametrisation).exp()
@@ -90,6 +91,12 @@ def steps_by_pass(steps: int, passes: int) -> Iterator[int]:
         end = max(before + 1, min(end, steps - left))
         yield end - before
         before = end
+
+
+def reaches(passes: int) -> list[float]:
+    """How far a gate may move on each pass; in all far enough to close."""
+    usual = [max(LEAST_REACH, REACH * REACH_FALLS**number) for number in range(passes)]
+    return [reach * max(1.0, 1.0 / sum(usual)) for reach in usual]
 
 
 def _bounds(gates: Tensor, reach: float, parametrisation: Parametrisation) -> tuple[Tensor, Tensor]:

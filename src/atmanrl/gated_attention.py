@@ -1,4 +1,4 @@
-"""Attention with one number a key added to its logits: exact, differentiable, in memory linear in the text's length.
+"""Attention with one number a key added to its logits: exact, differentiable, without keeping any weights.
 
 torch's scaled-dot-product attention takes such a bias too, but falls back to its plain form where the bias needs a
 gradient: on a CPU half of a mask step went into that, and every layer's (Q, K) weights were kept until the backward

@@ -251,8 +251,10 @@ def _measure(
     from .faithfulness import MEASURES, Probe, read_cases
     from .generation import Decoding
     from .mask import MaskError, learn_mask
+    from .model_state import twin
     from .trace import completion_text
 
+    weights = twin(weights)  # Inspect may be generating with them in another thread
     try:
         require_mask_support(weights)
     except AttentionError as error:

@@ -1,5 +1,6 @@
 """State that a model or torch is in for a while, and that comes back whatever happens."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -40,9 +41,20 @@ def matmul_precision(matmuls: Matmuls) -> Iterator[None]:
     setting: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = setting.fp32_precision
     able = torch.cpu.get_capabilities()
-    quick = matmuls == "bfloat16" and (able.get("amx_bf16") or able.get("avx512_bf16"))
-    setting.fp32_precision = "bf16" if quick else "ieee"
+    if matmuls == "float32":
+        setting.fp32_precision = "ieee"
+    elif able.get("amx_bf16") or able.get("avx512_bf16"):
+        setting.fp32_precision = "bf16"
     try:
         yield
     finally:
         setting.fp32_precision = before
+
+
+def twin(model: nn.Module) -> nn.Module:
+    """The same weights in modules of their own: what is changed for a while in one is not seen in the other.
+
+    For a model that others use at the same time, from other threads.
+    """
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, memo=shared)
