@@ -234,7 +234,7 @@ def measured(work: Any, times: int) -> float:
     return float(np.median(seconds))
 
 
-PARTS = ("plain", "instead", "ideas", "share", "growth", "bound")
+PARTS = ("plain", "instead", "share", "growth", "bound", "ideas")
 
 
 def run(part: str) -> list[Row]:
@@ -249,7 +249,7 @@ def run(part: str) -> list[Row]:
         return instead_rows(model, tokenizer)
     if part == "ideas":
         references = {scope: reference_file(scope) for scope in SCOPES}
-        return cost_ideas.rows(model, worked_solutions(tokenizer, "test", 8), references)
+        return cost_ideas.rows(model, worked_solutions(tokenizer, "test", 4), references)
     return cost_bound.rows(model, worked_solutions(tokenizer, "dev", 8))
 
 
