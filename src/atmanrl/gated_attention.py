@@ -1,9 +1,8 @@
 """Attention with one number a key added to its logits: exact, differentiable, without keeping any weights.
 
 torch's scaled-dot-product attention takes such a bias too, but falls back to its plain form where the bias needs a
-gradient: on a CPU half of a mask step went into that, and every layer's (Q, K) weights were kept until the backward
-pass. Here rows are done in blocks, each against the keys that it can see, and their weights are computed anew on the
-way back.
+gradient, and keeps every layer's (Q, K) weights until the backward pass. Here rows are done in blocks, each against the
+keys that it can see, and their weights are computed anew on the way back.
 """
 
 from collections.abc import Iterator
