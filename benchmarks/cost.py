@@ -157,8 +157,10 @@ def plain_rows(model: Any, tokenizer: Any) -> list[Row]:
                 theta = [next(descent) for _ in range(TIMED_STEPS)][-1]
                 seconds.append((time.perf_counter() - started) / TIMED_STEPS * STEPS)
             worst = max(worst, float((theta.sigmoid() - torch.tensor(saliency.gates)).abs().max()))
-        own = measured(lambda c=config: learn_mask(model, timed, c), 3) / TIMED
+        learn_mask(model, traces[:2], config)
+        started = time.perf_counter()
         learned = learn_mask(model, traces, config)
+        own = (time.perf_counter() - started) / len(traces)
         ranks = [float(spearmanr(s.gates, g).statistic) for s, g in zip(learned, kept["gates"], strict=True)]
         ours = [curves(model, t, list(s.gates)) for t, s in zip(traces, learned, strict=True)]
         theirs = [curves(model, t, g) for t, g in zip(traces, kept["gates"], strict=True)]
@@ -182,6 +184,8 @@ def plain_rows(model: Any, tokenizer: Any) -> list[Row]:
                 "same_steps_largest_gate_difference": worst,
                 "n": len(traces),
                 "reasoning_tokens": float(np.mean([len(t.reasoning) for t in traces])),
+                "tokens": float(np.mean([len(t) for t in traces])),
+                "tokens_of_the_timed": float(np.mean([len(t) for t in timed])),
                 "plain_learning_rate": kept["learning_rate"],
                 "passes": config.passes,
             }
