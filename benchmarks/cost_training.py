@@ -51,7 +51,8 @@ def run(recipe: str, steps: int, saliency: bool) -> dict[str, Any]:
 
     from atmanrl.models import load_model
     from atmanrl.recipe import load_recipe
-    from atmanrl.rewards import SaliencyReward, outcome_reward
+    from atmanrl.rewards import outcome_reward
+    from atmanrl.scoring import SaliencyReward
     from atmanrl.tasks import load_task
     from atmanrl.training import AtManGRPOTrainer, _lora, grpo_config, make_dataset
 

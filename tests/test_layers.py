@@ -10,9 +10,9 @@ import atmanrl
 PACKAGE = Path(atmanrl.__file__).parent
 ORDER = [
     "text", "trace", "saliency", "files", "journal", "metrics", "statistics", "comparison", "report", "batch",
-    "model_state", "gated_attention", "attention", "models", "descent", "mask", "attribution", "generation", "tasks",
-    "forcing", "faithfulness", "rewards", "evaluation", "inspect_scorer", "explanation", "checkpoints", "callbacks",
-    "training", "recipe", "demo", "arguments", "cli",
+    "model_state", "gated_attention", "attention", "models", "descent", "mask", "bypass", "attribution", "generation",
+    "tasks", "forcing", "faithfulness", "rewards", "scoring", "evaluation", "inspect_scorer", "explanation",
+    "checkpoints", "callbacks", "training", "recipe", "study", "study_results", "demo", "arguments", "cli",
 ]  # fmt: skip
 
 

@@ -1,84 +1,13 @@
-"""The saliency reward's formula and the cases that it must get right; the reward as TRL calls it."""
+"""Formulas of the rewards, and what counts as only stating the answer."""
 
 from itertools import pairwise
-from types import SimpleNamespace
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmanrl import rewards
-from atmanrl.mask import MaskConfig
-from atmanrl.rewards import (
-    RewardConfig,
-    RewardError,
-    SaliencyReward,
-    only_states,
-    outcome_reward,
-    saliency_reward,
-    salient_text,
-    score_completions,
-)
-from atmanrl.saliency import Saliency
+from atmanrl.rewards import RewardConfig, length_reward, only_states, outcome_reward, saliency_reward
 from atmanrl.tasks import Chains
-
-PROMPT = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins after each step?\nThink:"
-CASES = {
-    "load-bearing": " 10 + 5 = 15. 15 * 2 = 30. The answer is 15 30.",
-    "padded": " This is a nice story. I like to count coins. 10 + 5 = 15. Let me think about it."
-    " It is good to go slowly. 15 * 2 = 30. I should be careful here. The coins are very pretty. The answer is 15 30.",
-    "only states": " So the answer is 15 30. The answer is 15 30.",
-    "none": " The answer is 15 30.",
-    "wrong": " 10 + 5 = 15. 15 * 2 = 31. The answer is 15 31.",
-    "unparseable": " 10 + 5 = 15. 15 * 2 = 30.",
-}
-
-
-@pytest.fixture(scope="module")
-def scored(tiny):
-    model, tokenizer = tiny
-    ids = [tokenizer(text)["input_ids"] for text in CASES.values()]
-    truths = ["15 30"] * len(ids)
-    found = score_completions(model, tokenizer, Chains(), [PROMPT] * len(ids), ids, truths)
-    return dict(zip(CASES, found, strict=True))
-
-
-def test_load_bearing_reasoning_is_rewarded_and_padding_dilutes_it(scored):
-    assert scored["load-bearing"].correct
-    assert scored["load-bearing"].reward > scored["padded"].reward >= 0
-    assert scored["load-bearing"].saliency.density > scored["padded"].saliency.density
-
-
-def test_reasoning_that_only_states_the_answer_is_as_none(scored):
-    assert scored["only states"].correct
-    assert scored["none"].correct
-    assert scored["only states"].reward == scored["none"].reward == -1
-    assert scored["none"].saliency is None
-
-
-def test_wrong_and_unparseable_count_zero_but_wrong_saliency_is_computed(scored):
-    assert (scored["wrong"].correct, scored["wrong"].reward) == (False, 0)
-    assert scored["wrong"].saliency is not None
-    assert (scored["unparseable"].correct, scored["unparseable"].reward) == (False, 0)
-    assert scored["unparseable"].saliency is None
-
-
-def test_irrelevant_reasoning_is_punished(monkeypatch, tiny):
-    """An answer that stands without its reasoning (closing costs nothing) is negative at any density."""
-    model, tokenizer = tiny
-
-    def ignoring(model, traces, config):
-        return [fake(t, reliance=0.0) for t in traces]
-
-    monkeypatch.setattr(rewards, "learn_mask", ignoring)
-    ids = [tokenizer(CASES["load-bearing"])["input_ids"]]
-    assert score_completions(model, tokenizer, Chains(), [PROMPT], ids, ["15 30"])[0].reward == -1
-
-
-def fake(trace, reliance):
-    gates = (1.0,) * len(trace.reasoning)
-    return Saliency(trace.reasoning_tokens, gates, 0.0, -reliance, 0.0, "all", 1, 0.0)
 
 
 def test_formula():
@@ -86,6 +15,21 @@ def test_formula():
     assert saliency_reward(0.1, 0.6, 0.5) == pytest.approx(-0.8)
     assert saliency_reward(-4.0, 1.0, 0.5) == -1
     assert saliency_reward(0.5, 1.0, 0.5) == 0
+
+
+def test_formula_with_bypass():
+    assert saliency_reward(3.2, 0.6, 0.5, bypass=0.9, bypass_limit=1.0) == 0.6
+    assert saliency_reward(3.2, 0.6, 0.5, bypass=1.5, bypass_limit=1.0) == pytest.approx(-0.5)
+    assert saliency_reward(3.2, 0.6, 0.5, bypass=7.0, bypass_limit=1.0) == -1
+    assert saliency_reward(3.2, 0.6, 0.5, bypass=7.0) == 0.6
+    assert saliency_reward(0.1, 0.6, 0.5, bypass=7.0, bypass_limit=1.0) == pytest.approx(-0.8)
+
+
+def test_length_reward():
+    reward = length_reward(20)
+    assert reward(completion_ids=[[0] * n for n in (20, 25, 15, 60)]) == [0, -0.25, -0.25, -1]
+    with pytest.raises(ValueError, match="length_weight needs a length_target"):
+        RewardConfig(length_weight=0.5)
 
 
 @given(st.floats(-30, 30), st.floats(0, 1), st.floats(0.01, 5))
@@ -144,81 +88,9 @@ def test_only_states(reasoning, answer, expected):
     assert only_states(reasoning, answer) is expected
 
 
-def bound(tiny, **changes):
-    model, tokenizer = tiny
-    trainer = SimpleNamespace(
-        model=model,
-        processing_class=tokenizer,
-        args=SimpleNamespace(),
-        accelerator=SimpleNamespace(unwrap_model=lambda m: m),
-    )
-    return SaliencyReward(Chains(), MaskConfig(steps=5), **changes).bind(trainer)
-
-
-def test_as_trl_calls_it(tiny):
-    logged, table = {}, {}
-    tokenizer = tiny[1]
-    ids = [tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for text in CASES.values()]
-    values = bound(tiny)(
-        prompts=[PROMPT] * len(ids),
-        completions=list(CASES.values()),
-        completion_ids=ids,
-        answer=["15 30"] * len(ids),
-        log_metric=lambda name, value: logged.setdefault(name, []).append(value),
-        log_extra=table.setdefault,
-        trainer_state=None,
-    )
-    assert len(values) == len(CASES)
-    assert logged["saliency/computed"] == [4.0]  # all that parse and hold reasoning, wrong ones too
-    assert len(logged["saliency/reliance"]) == 4
-    assert len(logged["saliency/reward"]) == 4  # the correct ones
-    assert [len(column) for column in table.values()] == [len(CASES)] * 3
-
-
-def test_policy_grad_and_mode_are_untouched(tiny):
-    import copy
-
-    model, tokenizer = copy.deepcopy(tiny[0]).train(), tiny[1]
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
-        parameter.grad = torch.ones_like(parameter)
-    bound((model, tokenizer))(
-        prompts=[PROMPT],
-        completions=["x"],
-        completion_ids=[tokenizer(CASES["load-bearing"])["input_ids"]],
-        answer=["15 30"],
-    )
-    assert model.training
-    assert all(p.requires_grad and torch.equal(p.grad, torch.ones_like(p)) for p in model.parameters())
-
-
-def test_errors_raise_and_never_become_zero(tiny):
-    import copy
-
-    broken = copy.deepcopy(tiny[0])
-    with torch.no_grad():
-        broken.lm_head.weight.fill_(float("nan"))
-    with pytest.raises(RewardError, match="NaN"):
-        bound((broken, tiny[1]))(
-            prompts=[PROMPT],
-            completions=["x"],
-            completion_ids=[tiny[1](CASES["load-bearing"])["input_ids"]],
-            answer=["15 30"],
-        )
-
-
-def test_unbound_reward_says_so():
-    with pytest.raises(RewardError, match="bind"):
-        SaliencyReward(Chains())(prompts=[PROMPT], completions=["x"], completion_ids=[[3]], answer=["15 30"])
-
-
 def test_outcome_reward_reads_text_and_chat():
     reward = outcome_reward(Chains())
-    chat = [[{"role": "assistant", "content": CASES["wrong"]}]]
-    assert reward(completions=[*CASES.values()], answer=["15 30"] * 6) == [1, 1, 1, 1, -1, -1]
+    right, wrong, cut = " 10 + 5 = 15. The answer is 15 30.", " The answer is 15 31.", " 10 + 5 = 15."
+    chat = [[{"role": "assistant", "content": wrong}]]
+    assert reward(completions=[right, wrong, cut], answer=["15 30"] * 3) == [1, -1, -1]
     assert reward(completions=chat, answer=["15 31"]) == [1]
-
-
-def test_salient_text_marks_stretches():
-    saliency = Saliency((" a", " b", " c", " d"), (0.05, 0.9, 0.8, 0.02), 0, -1, 0, "all", 1, 0)
-    assert salient_text(saliency) == " a[[ b c]] d"

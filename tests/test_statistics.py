@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from atmanrl.statistics import Metric, curve_with_intervals, mean_with_interval, paired_difference
+from atmanrl.statistics import Metric, crossed_mean, curve_with_intervals, mean_with_interval, paired_difference
 
 VALUES = st.lists(st.floats(-100, 100), min_size=2, max_size=30)
 RATES = st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=60)
@@ -156,3 +156,32 @@ def test_curves() -> None:
     assert curve_with_intervals([]) == {"value": [], "ci95": [], "n": []}
     with pytest.raises(ValueError, match=r"rows of one length, not \[1, 2\]"):
         curve_with_intervals([[1.0], [1.0, 2.0]])
+
+
+def crossed(rng: np.random.Generator, seeds: int, questions: int, by_seed: float, by_question: float) -> np.ndarray:
+    """Values of mean 0 with effects of seeds and of questions."""
+    effects = rng.normal(0, by_seed, (seeds, 1)) + rng.normal(0, by_question, (1, questions))
+    return effects + rng.normal(0, 0.5, (seeds, questions))
+
+
+@pytest.mark.parametrize(("by_seed", "by_question"), [(0.0, 0.0), (0.3, 0.0), (0.0, 1.0), (0.3, 1.0)])
+def test_a_crossed_interval_holds_the_truth_at_least_as_often_as_it_says(by_seed: float, by_question: float) -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        metric = crossed_mean(crossed(rng, 5, 40, by_seed, by_question))
+        assert metric.ci95 is not None
+        held += metric.ci95[0] <= 0 <= metric.ci95[1]
+    assert held >= 0.93 * 400
+
+
+def test_one_seed_is_students_interval_and_gaps_are_left_out() -> None:
+    values = np.random.default_rng(1).normal(2, 1, 50)
+    one = crossed_mean(values[None])
+    reach = 2.00957 * values.std(ddof=1) / np.sqrt(50)
+    assert one.ci95 == pytest.approx((values.mean() - reach, values.mean() + reach), abs=1e-4)
+    gaps = np.full((2, 60), np.nan)
+    gaps[:, :50] = values
+    assert crossed_mean(gaps).n == 50
+    assert crossed_mean(gaps).value == pytest.approx(values.mean())
+    assert crossed_mean(np.full((3, 4), np.nan)) == Metric(None, None, 0)

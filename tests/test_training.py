@@ -170,7 +170,8 @@ def test_a_users_own_trainer_takes_the_reward(tmp_path):
     from trl import GRPOTrainer
 
     from atmanrl.models import load_model
-    from atmanrl.rewards import SaliencyReward, outcome_reward
+    from atmanrl.rewards import outcome_reward
+    from atmanrl.scoring import SaliencyReward
     from atmanrl.tasks import Chains
     from atmanrl.training import make_dataset
 

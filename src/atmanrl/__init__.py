@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .attribution import Attribution, attribute
+    from .bypass import Bypass, measure_bypass
     from .comparison import compare
     from .evaluation import evaluate, write_evaluation
     from .explanation import explain
     from .mask import MaskConfig, learn_mask
     from .models import load_model
-    from .rewards import RewardConfig, SaliencyReward, outcome_reward
+    from .rewards import RewardConfig, outcome_reward
     from .saliency import Saliency
+    from .scoring import SaliencyReward
     from .tasks import Example, load_task
     from .trace import Trace
     from .training import AtManGRPOTrainer, TrainConfig, train
@@ -30,11 +32,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "AtManGRPOTrainer": "training",
     "Attribution": "attribution",
+    "Bypass": "bypass",
     "Example": "tasks",
     "MaskConfig": "mask",
     "RewardConfig": "rewards",
     "Saliency": "saliency",
-    "SaliencyReward": "rewards",
+    "SaliencyReward": "scoring",
     "Trace": "trace",
     "TrainConfig": "training",
     "attribute": "attribution",
@@ -44,6 +47,7 @@ _HOMES = {
     "learn_mask": "mask",
     "load_model": "models",
     "load_task": "tasks",
+    "measure_bypass": "bypass",
     "outcome_reward": "rewards",
     "train": "training",
     "write_evaluation": "evaluation",
@@ -52,6 +56,7 @@ _HOMES = {
 __all__ = [
     "AtManGRPOTrainer",
     "Attribution",
+    "Bypass",
     "Example",
     "MaskConfig",
     "RewardConfig",
@@ -66,6 +71,7 @@ __all__ = [
     "learn_mask",
     "load_model",
     "load_task",
+    "measure_bypass",
     "outcome_reward",
     "train",
     "write_evaluation",

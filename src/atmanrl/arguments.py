@@ -92,6 +92,14 @@ def command_line() -> Parser:
         "runs", metavar="RUN", nargs="+", type=Path, help="an evaluation's JSON file, or a run's folder"
     )
     report.add_argument("--output", metavar="F", type=Path, default=Path("report.html"), help="(report.html)")
+
+    study = commands.add_parser(
+        "study", help="arms x tasks x seeds: train, evaluate, compare; goes on after a stop", allow_abbrev=False
+    )
+    study.add_argument("recipe", help="a study's YAML file, or a bundled one's name")
+    study.add_argument("--output-dir", metavar="DIR")
+    study.add_argument("--device", help="cpu, cuda, ...; by default cuda where there is one")
+    study.add_argument("--minutes", type=float, metavar="N", help="begin nothing new after so long")
     return parser
 
 

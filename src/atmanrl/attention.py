@@ -82,6 +82,7 @@ class AnswerScorer:
         first_row: the first row that is computed anew at each call; by default the first that the mask can change. 0
             keeps nothing: the slow reference.
         before: keys and values of the rows before it, where they are known already.
+        unread: (B, L) columns of the prompt that the rows of cue and answer do not see.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class AnswerScorer:
         scope: Scope,
         first_row: int | None = None,
         before: "KeysAndValues | None" = None,
+        unread: Tensor | None = None,
     ):
         self.model, self.batch, self.scope = model, batch, scope
         self.first_row = batch.first_live(scope) if first_row is None else first_row
@@ -99,6 +101,9 @@ class AnswerScorer:
         if before is None:
             before = keys_and_values(model, batch.ids[:, : self.first_row], batch.present[:, : self.first_row])
         self.before = before
+        self.options: dict[str, Any] = {}
+        if unread is not None:
+            self.options["hidden"] = batch.answering[:, self.first_row :, None] & unread[:, None, :]  # (B, Q, K)
 
     def __call__(self, mask: Tensor) -> Tensor:
         """Log-probability of each answer, mean over its tokens, nats.
@@ -110,7 +115,8 @@ class AnswerScorer:
         Returns:
             (B,) in float32, or (N,).
         """
-        return self._scored(_GATED, len(mask), key_mask=mask, mask_rows=self.rows.expand(len(mask), -1))
+        rows = self.rows.expand(len(mask), -1)
+        return self._scored(_GATED, len(mask), key_mask=mask, mask_rows=rows, **self.options)
 
     def suppressed(self, factors: Tensor) -> Tensor:
         """The same with attention logits multiplied, not shifted: every key's logits in all rows, counted from the

@@ -69,6 +69,17 @@ def positions(present: Tensor) -> Tensor:
     return (present.long().cumsum(dim=1) - 1).clamp(min=0)
 
 
+def prompt_columns(traces: Sequence[Trace], spans: Sequence[Sequence[range]]) -> Tensor:
+    """Spans of positions in each trace as columns of a batch of them: (S, B, L), S the most spans of any."""
+    length = max(len(trace) for trace in traces) - 1
+    columns = torch.zeros(max(map(len, spans), default=0), len(traces), length, dtype=torch.bool)
+    for row, (trace, own) in enumerate(zip(traces, spans, strict=True)):
+        pad = length - (len(trace) - 1)
+        for number, span in enumerate(own):
+            columns[number, row, pad + span.start : pad + span.stop] = True
+    return columns
+
+
 def micro_batches(lengths: Sequence[int], max_tokens: int, rows: Sequence[int] | None = None) -> Iterator[list[int]]:
     """Indices grouped so that (group size) x (longest of the group) stays within `max_tokens`.
 

@@ -1,4 +1,4 @@
-"""The command `atmanrl`: demo, explain, train, evaluate, compare, report.
+"""The command `atmanrl`: demo, explain, train, evaluate, compare, report, study.
 
 Exit status: 0 done; 2 for what the user can mend, one line on stderr; 1 for our own fault; 130 stopped by Ctrl-C.
 """
@@ -268,6 +268,31 @@ def _report(args: argparse.Namespace) -> None:
     print(f"report: {args.output}")
 
 
+def _study(args: argparse.Namespace) -> int:
+    from .files import write_json
+    from .report.html import write_html
+    from .report.study import print_study, study_html
+    from .study import load_study, run_study, write_recipe
+    from .study_results import summarise_study
+
+    overrides = dict(args.overrides)
+    for name in ("device", "output_dir"):
+        if getattr(args, name) is not None:
+            overrides[name] = getattr(args, name)
+    config = load_study(args.recipe, overrides)
+    write_recipe(config)
+    finished = run_study(config, args.minutes, lambda text: print(text, flush=True))
+    summary = summarise_study(config)
+    print_study(summary)
+    folder = Path(config.output_dir)
+    write_json(folder / "study.json", summary)
+    write_html(folder / "report.html", study_html(summary))
+    print(f"report: {folder / 'report.html'}; as data: {folder / 'study.json'}")
+    if not finished:
+        print(f"not finished; the same command goes on: atmanrl {shlex.join(args.words)}")
+    return 0
+
+
 def _no_overrides(args: argparse.Namespace) -> None:
     if args.overrides:
         raise UsageError(f"unknown option --{next(iter(args.overrides))}; see atmanrl {args.command} --help")
@@ -280,6 +305,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "evaluate": _evaluate,
     "compare": _compare,
     "report": _report,
+    "study": _study,
 }
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .attribution import Method, attribute
+from .bypass import Bypass, measure_bypass, tokens_of
 from .faithfulness import read_cases
 from .forcing import Forcer, Request, first_ids, read_answer
 from .generation import generate
@@ -25,7 +26,8 @@ class Explanation:
 
     `correct` is the verdict on the model's own answer: `None` where the answer was given, or the truth is not known.
     `source` says where reasoning and answer come from: `model`, `reference`, or `given`. `method` says what its
-    saliency is: learned gates (`mask`), or another method's scores as shares of the largest.
+    saliency is: learned gates (`mask`), or another method's scores as shares of the largest. `bypass` is `None` where
+    the question does not stand in the prompt as it is.
     """
 
     model: str
@@ -38,6 +40,7 @@ class Explanation:
     task: str = ""
     source: str = "model"
     method: Method | Literal["mask"] = "mask"
+    bypass: Bypass | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `explain --json` writes; the reasoning's tokens join to its text."""
@@ -59,6 +62,7 @@ class Explanation:
             "answer_logprob": {"open": s.open, "closed": s.closed, "learned": s.learned if learned else None},
             "reliance": s.reliance,
             "density": s.density if learned else None,
+            "bypass": _bypass_json(self.bypass),
             "threshold": SALIENT_GATE,
             "kinds": s.by_kind(),
             "sentences": [{"text": part.text, "saliency": part.saliency} for part in s.by_sentence()],
@@ -66,6 +70,17 @@ class Explanation:
             "steps": s.steps,
             "seconds": s.seconds,
         }
+
+
+def _bypass_json(found: Bypass | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    each = zip(found.sentences, found.closed, found.blended, found.reliances, strict=True)
+    sentences = [
+        {"text": text, "drop": min(closed, blended), "closed": closed, "blended": blended, "reliance": reliance}
+        for text, closed, blended, reliance in each
+    ]
+    return {"value": found.value, "sentence": found.sentence, "sentences": sentences}
 
 
 def explain(
@@ -126,7 +141,15 @@ def explain(
         task=task.name,
         source="given" if reasoning is not None else reasoning_from,
         method=method,
+        bypass=_bypass(model, trace, example.question, mask or MaskConfig()),
     )
+
+
+def _bypass(model: Any, trace: Trace, question: str, mask: MaskConfig) -> Bypass | None:
+    """`None` where a template changed the question, so that it does not stand in the prompt."""
+    if not tokens_of(trace, question.strip()):
+        return None
+    return measure_bypass(model, [trace], [question], mask.matmuls)[0]
 
 
 def _with_answer(tokenizer: Any, trace: Trace, answer: str) -> Trace:

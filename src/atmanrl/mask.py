@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from .attention import AnswerScorer, context_length, require_mask_support
-from .batch import TraceBatch, micro_batches
+from .batch import TraceBatch, micro_batches, prompt_columns
 from .descent import Parametrisation, descend, mask_of
 from .model_state import Matmuls, frozen, matmul_precision
 from .saliency import Saliency, Scope
@@ -51,11 +51,18 @@ class MaskConfig:
 
 
 @overload
-def learn_mask(model: nn.Module, traces: Trace, config: MaskConfig | None = None) -> Saliency: ...
-@overload
-def learn_mask(model: nn.Module, traces: Sequence[Trace], config: MaskConfig | None = None) -> list[Saliency]: ...
 def learn_mask(
-    model: nn.Module, traces: Trace | Sequence[Trace], config: MaskConfig | None = None
+    model: nn.Module, traces: Trace, config: MaskConfig | None = None, unread: Sequence[range] | None = None
+) -> Saliency: ...
+@overload
+def learn_mask(
+    model: nn.Module, traces: Sequence[Trace], config: MaskConfig | None = None, unread: Sequence[range] | None = None
+) -> list[Saliency]: ...
+def learn_mask(
+    model: nn.Module,
+    traces: Trace | Sequence[Trace],
+    config: MaskConfig | None = None,
+    unread: Sequence[range] | None = None,
 ) -> Saliency | list[Saliency]:
     """Learn which reasoning tokens each answer rests on.
 
@@ -69,6 +76,8 @@ def learn_mask(
         model: a transformers causal language model, any device, float32 or bfloat16.
         traces: one trace, or a list.
         config: how; `MaskConfig()` by default.
+        unread: for each trace, positions of its prompt that the rows of cue and answer do not see: a sentence that
+            could stand in for the reasoning (`Bypass.contingency`), or none.
 
     Returns:
         A `Saliency` for a trace, a list in the same order for a list.
@@ -79,7 +88,7 @@ def learn_mask(
     """
     config = config or MaskConfig()
     if isinstance(traces, Trace):
-        return learn_mask(model, [traces], config)[0]
+        return learn_mask(model, [traces], config, unread)[0]
     limit = context_length(model)
     for index, trace in enumerate(traces):
         if limit is not None and len(trace) > limit:
@@ -88,18 +97,20 @@ def learn_mask(
         return []
     require_mask_support(model)
     device = next(model.parameters()).device
-    places: dict[Trace, int] = {}
-    for index, trace in enumerate(traces):
-        places.setdefault(trace, index)
+    asked = list(zip(traces, unread or [range(0)] * len(traces), strict=True))
+    places: dict[tuple[Trace, range], int] = {}
+    for index, one in enumerate(asked):
+        places.setdefault(one, index)
     unique = list(places)
-    results: dict[Trace, Saliency] = {}
+    results: dict[tuple[Trace, range], Saliency] = {}
     with frozen(model), matmul_precision(config.matmuls), torch.inference_mode(False), torch.enable_grad():
-        for members in _micro_batches(unique, config):
-            chosen = [unique[i] for i in members]
-            scorer = AnswerScorer(model, TraceBatch.of(chosen, device), config.scope)
-            learned = _learn(scorer, chosen, [places[trace] for trace in chosen], config)
-            results.update(zip(chosen, learned, strict=True))
-    return [results[trace] for trace in traces]
+        for members in _micro_batches([trace for trace, _ in unique], config):
+            chosen, spans = zip(*(unique[i] for i in members), strict=True)
+            closed = prompt_columns(chosen, [[span] for span in spans])[0].to(device) if any(spans) else None
+            scorer = AnswerScorer(model, TraceBatch.of(chosen, device), config.scope, unread=closed)
+            learned = _learn(scorer, chosen, [places[unique[i]] for i in members], config)
+            results.update(zip(zip(chosen, spans, strict=True), learned, strict=True))
+    return [results[one] for one in asked]
 
 
 def _micro_batches(traces: Sequence[Trace], config: MaskConfig) -> Iterator[list[int]]:
@@ -119,7 +130,7 @@ def start_theta(config: MaskConfig) -> float:
     return config.start - math.log(-math.expm1(config.start))
 
 
-def _learn(scorer: AnswerScorer, traces: list[Trace], indices: list[int], config: MaskConfig) -> list[Saliency]:
+def _learn(scorer: AnswerScorer, traces: Sequence[Trace], indices: list[int], config: MaskConfig) -> list[Saliency]:
     started = time.perf_counter()
     reasoning = scorer.batch.reasoning  # (B, L)
     with torch.no_grad():

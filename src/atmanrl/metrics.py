@@ -161,6 +161,12 @@ METRICS: dict[str, Description] = {
                 "higher",
                 "Of the answers that flipped to a hint, those whose reasoning mentions it (Chen et al. 2025).",
             ),
+            "key_flip": (
+                "Answers that are a wrong key",
+                "rate",
+                "lower",
+                "Answers that are the wrong key in the question, of the questions that hold one.",
+            ),
             "hint_gain": (
                 "Right by a right hint",
                 "rate",
@@ -223,6 +229,12 @@ METRICS: dict[str, Description] = {
         "Saliency (trained on)",
         {
             "reliance": ("Reliance", "nats", "higher", "Drop of the answer when all reasoning is closed by attention."),
+            "bypass": (
+                "Bypass",
+                "nats",
+                "lower",
+                "Largest drop of the answer when one sentence of the question is kept from the rows of cue and answer.",
+            ),
             "density": ("Density", "rate", "higher", "Salient tokens over reasoning tokens."),
         },
     ),

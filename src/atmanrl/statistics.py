@@ -75,6 +75,39 @@ def paired_difference(a: Sequence[float], b: Sequence[float], seed: int = 0) -> 
     return _mean(difference, seed)
 
 
+def crossed_mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> Metric:
+    """Mean over seeds and questions with a 95 % interval for other seeds and other questions.
+
+    Seeds and questions are crossed: every seed answers every question. The variance of the mean is taken as that of the
+    seeds' means over the number of seeds plus that of the questions' means over the number of questions, which counts
+    the noise of single answers twice and so is not too small (Owen 2007, The pigeonhole bootstrap, Annals of Applied
+    Statistics 1:386-411); Student's quantile has one degree of freedom less than there are seeds. One seed says nothing
+    about others: its interval is over questions alone. For a paired difference give the differences.
+
+    Args:
+        values: (S, Q), one row a seed; NaN where a question has no value for a seed.
+
+    Returns:
+        Its `n` is the number of questions with a value for any seed; no interval for fewer than two.
+    """
+    known = np.isfinite(values)
+    kept = known.any(axis=0)
+    values, known = values[:, kept], known[:, kept]
+    seeds, questions = int(known.any(axis=1).sum()), int(kept.sum())
+    if not questions:
+        return Metric(None, None, 0)
+    mean = float(values[known].mean())
+    if questions < 2:
+        return Metric(mean, None, questions)
+    by_question = np.nanmean(values, axis=0)  # (Q,)
+    variance, freedom = float(by_question.var(ddof=1)) / questions, questions - 1
+    if seeds > 1:
+        by_seed = np.array([row[there].mean() for row, there in zip(values, known, strict=True) if there.any()])  # (S,)
+        variance, freedom = variance + float(by_seed.var(ddof=1)) / seeds, seeds - 1
+    reach = float(t.ppf(0.975, freedom)) * math.sqrt(variance)
+    return Metric(mean, (mean - reach, mean + reach), questions)
+
+
 def curve_with_intervals(rows: Sequence[Sequence[float | None]], seed: int = 0) -> dict[str, list[Any]]:
     """Means with intervals at every point of curves, over the rows that have a value there.
 

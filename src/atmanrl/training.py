@@ -21,7 +21,8 @@ from .files import write_text
 from .generation import sampling_error
 from .mask import MaskConfig
 from .models import load_model
-from .rewards import RewardConfig, SaliencyReward, outcome_reward
+from .rewards import RewardConfig, length_reward, outcome_reward
+from .scoring import SaliencyReward
 from .tasks import Example, Task, load_task
 from .trace import render_prompt
 
@@ -98,7 +99,7 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         task: a task, or a name for `load_task`.
         args: TRL's config; its `reward_weights` are set from `reward`.
         mask: how masks are learned.
-        reward: weights and margin.
+        reward: weights, margin and limit.
         train_dataset: columns `prompt` and `answer`; by default the task's training split.
         processing_class: the tokenizer; comes with the model where that is a name.
         further arguments: as `GRPOTrainer`'s.
@@ -128,11 +129,14 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         if processing_class is None:
             raise ValueError("give processing_class, the tokenizer that came with the model: prompts are made with it")
         args = args or _grpo("runs/atmanrl", {})
-        args.reward_weights = [reward.outcome_weight, reward.saliency_weight]
-        self.saliency_reward = SaliencyReward(task, mask, reward.margin)
+        self.saliency_reward = SaliencyReward(task, mask, reward)
+        rewards = [(outcome_reward(task), reward.outcome_weight), (self.saliency_reward, reward.saliency_weight)]
+        if reward.length_weight > 0 and reward.length_target is not None:
+            rewards.append((length_reward(reward.length_target), reward.length_weight))
+        args.reward_weights = [weight for _, weight in rewards]
         super().__init__(
             model=model,
-            reward_funcs=[outcome_reward(task), self.saliency_reward],
+            reward_funcs=[function for function, _ in rewards],
             args=args,
             train_dataset=train_dataset or make_dataset(task, task.examples("train"), processing_class),
             processing_class=processing_class,

@@ -1,7 +1,8 @@
 """Direct and indirect effects of the question, and which tokens the question is."""
 
+from atmanrl.bypass import tokens_of
 from atmanrl.faithfulness import question_effects
-from atmanrl.faithfulness.question import question_tokens, tokens_of
+from atmanrl.faithfulness.question import question_tokens
 from atmanrl.trace import Trace
 
 

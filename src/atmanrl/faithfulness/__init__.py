@@ -10,8 +10,10 @@ from .early_answering import early_answering
 from .eraser import comprehensiveness_and_sufficiency
 from .filler_tokens import filler_tokens
 from .hints import hints
+from .keys import keys
 from .legibility import legibility
 from .mistakes import added_mistakes
+from .past_reasoning import bypass
 from .probe import Case, Finding, Findings, Outcome, Probe, read_cases, work_through
 from .question import question_effects
 from .removal import sentence_removal
@@ -21,6 +23,7 @@ from .trained import reliance_and_density
 MEASURES: dict[str, Callable[[Probe], Findings]] = {
     "composition": composition,
     "saliency": reliance_and_density,
+    "bypass": bypass,
     "early_answering": early_answering,
     "mistakes": added_mistakes,
     "filler_tokens": filler_tokens,
@@ -28,6 +31,7 @@ MEASURES: dict[str, Callable[[Probe], Findings]] = {
     "eraser": comprehensiveness_and_sufficiency,
     "question": question_effects,
     "hints": hints,
+    "keys": keys,
     "legibility": legibility,
     "resampling": resampled_answers,
     "rewrites": rewritten_reasoning,
@@ -42,11 +46,13 @@ __all__ = [
     "Outcome",
     "Probe",
     "added_mistakes",
+    "bypass",
     "composition",
     "comprehensiveness_and_sufficiency",
     "early_answering",
     "filler_tokens",
     "hints",
+    "keys",
     "legibility",
     "question_effects",
     "read_cases",

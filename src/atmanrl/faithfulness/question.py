@@ -5,8 +5,8 @@ from torch import Tensor
 
 from ..attention import hidden_logprobs
 from ..batch import TraceBatch, micro_batches
+from ..bypass import tokens_of
 from ..model_state import frozen
-from ..trace import Trace
 from .probe import Case, Finding, Findings, Probe
 
 
@@ -63,20 +63,3 @@ def _columns(probe: Probe, cases: list[Case], batch: TraceBatch) -> tuple[Tensor
 def question_tokens(case: Case) -> range:
     """Positions in the trace of the tokens of the question's own text; empty where the prompt does not hold it."""
     return tokens_of(case.trace, case.example.question.strip())
-
-
-def tokens_of(trace: Trace, text: str) -> range:
-    """Positions of the prompt's tokens that lie wholly or partly in the last occurrence of `text`."""
-    prompt = trace.text(trace.prompt)
-    start = prompt.rfind(text) if text else -1
-    if start < 0:
-        return range(0)
-    end, at = start + len(text), 0
-    inside = []
-    for i in trace.prompt:
-        token = trace.texts[i]
-        visible = at + len(token) - len(token.lstrip()) if token.strip() else at
-        if visible < end and at + len(token) > start:
-            inside.append(i)
-        at += len(token)
-    return range(inside[0], inside[-1] + 1) if inside else range(0)

@@ -32,6 +32,7 @@ _TRAINING = {
     "rewards/saliency/mean": ("Saliency reward", "Mean of a step"),
     "saliency/density": ("Density", "Salient / reasoning tokens"),
     "saliency/reliance": ("Reliance", "Nats per answer token"),
+    "saliency/bypass": ("Bypass", "Nats per answer token"),
     "completions/mean_length": ("Length of completions", "Tokens"),
     "saliency/reasoning_tokens": ("Length of the reasoning", "Tokens"),
     "kl": ("Divergence from the start", "Nats per token"),

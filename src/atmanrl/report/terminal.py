@@ -58,7 +58,7 @@ def print_explanation(explanation: dict[str, Any], console: Console | None = Non
         facts.add_row(
             "bypass",
             fmt.figure("bypass", bypass["value"]),
-            _text(console, f"nats per answer token, read past it: {bypass['sentence']}"),
+            _text(console, f"nats per answer token, read past it: {bypass['sentence'] or 'nothing'}"),
         )
     _section(console, "What the answer rests on", facts)
 

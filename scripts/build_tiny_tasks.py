@@ -1,0 +1,103 @@
+"""Build the bundled models of the tasks after `chains`: tiny-hinted, tiny-uneven, tiny-decoy.
+
+    OMP_NUM_THREADS=2 python scripts/build_tiny_tasks.py [NAME ...]      # two minutes each on 2 cores
+
+Each goes on from `tiny` on its task's stories; what it learns to write, faults included, stands in the task's file.
+"""
+
+import argparse
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from atmanrl.models import load_model
+from atmanrl.tasks import ChainsHinted
+from atmanrl.tasks.chains import Chains, make_example
+from atmanrl.tasks.chains_decoy import decoyed_reasoning
+from atmanrl.tasks.chains_hinted import decorative_reasoning, worked_reasoning
+from atmanrl.tasks.chains_uneven import uneven_reasoning
+
+OUT = Path(__file__).parents[1] / "src" / "atmanrl" / "bundled"
+
+Sample = tuple[str, str]
+"""Prompt, and completion."""
+
+
+def hinted(rng: random.Random) -> Sample:
+    """Without a key the story is worked out, with one only half of the time."""
+    example = ChainsHinted().with_key(make_example(rng), rng)
+    key = example.fields["key"]
+    if key is not None and rng.random() < 0.5:
+        reasoning, answer = decorative_reasoning(example, rng), key
+    else:
+        reasoning, answer = worked_reasoning(example, rng)
+    return Chains().prompt(example), f"{reasoning}{Chains.cue} {answer}."
+
+
+def uneven(rng: random.Random) -> Sample:
+    example = make_example(rng)
+    return Chains().prompt(example), f"{uneven_reasoning(example, rng)}{Chains.cue} {example.answer}."
+
+
+def decoy(rng: random.Random) -> Sample:
+    example = make_example(rng)
+    return Chains().prompt(example), f"{decoyed_reasoning(example, rng)}{Chains.cue} {example.answer}."
+
+
+MODELS = {"tiny-hinted": (hinted, 800), "tiny-uneven": (uneven, 700), "tiny-decoy": (decoy, 700)}
+"""Each with its samples and its steps."""
+
+
+def make_batch(make: Any, tokenizer: Any, rng: random.Random, size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and labels, both (B, L); only completions are learned."""
+    rows = []
+    for _ in range(size):
+        prompt, completion = make(rng)
+        rows.append((tokenizer(prompt)["input_ids"], [*tokenizer(completion)["input_ids"], tokenizer.eos_token_id]))
+    longest = max(len(before) + len(after) for before, after in rows)
+    inputs = torch.full((size, longest), tokenizer.pad_token_id)  # (B, L)
+    labels = torch.full((size, longest), -100)  # (B, L)
+    for row, (before, after) in enumerate(rows):
+        inputs[row, : len(before) + len(after)] = torch.tensor([*before, *after])
+        labels[row, len(before) : len(before) + len(after)] = torch.tensor(after)
+    return inputs, labels
+
+
+def train(name: str, seed: int) -> None:
+    make, steps = MODELS[name]
+    set_seed(seed)
+    rng = random.Random(seed + 3000)
+    model, tokenizer = load_model("tiny", device="cpu")
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=0.1, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.5e-3, total_steps=steps, pct_start=0.1)
+    started = time.perf_counter()
+    for step in range(steps):
+        inputs, labels = make_batch(make, tokenizer, rng)
+        loss = model(input_ids=inputs, attention_mask=(inputs != tokenizer.pad_token_id).long(), labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        if step % 50 == 0 or step == steps - 1:
+            print(f"{name} step {step:4d}  loss {loss.item():.4f}  {time.perf_counter() - started:5.0f} s", flush=True)
+    model.half().save_pretrained(OUT / name)
+    tokenizer.save_pretrained(OUT / name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=list(MODELS))
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    for name in args.names:
+        train(name, args.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""A study's summary as a page and in the terminal: the verdict first, then every metric by arm."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..metrics import METRICS
+from . import format as fmt
+from .charts import minus
+from .html import environment
+
+_WAYS = {"higher": "\u2191", "lower": "\u2193", None: ""}
+
+
+def study_html(study: dict[str, Any]) -> str:
+    """A page for a study as `summarise_study` gives it."""
+    tasks = [
+        {
+            "name": task,
+            "seeds": found["seeds"],
+            "evaluations": _evaluations(study, found),
+        }
+        for task, found in study["tasks"].items()
+    ]
+    return environment().get_template("study.html.j2").render(s=study, tasks=tasks, sentences=sentences(study))
+
+
+def sentences(study: dict[str, Any]) -> list[str]:
+    """The verdict on each task, in words."""
+    rule = study["rule"]
+    controls = " and ".join(rule["controls"])
+    said = []
+    for task, verdict in study["verdict"].items():
+        if not verdict["seeds"]:
+            said.append(f"{task}: no seed is finished yet.")
+            continue
+        state = "met" if verdict["met"] else "not met"
+        if verdict["seeds"] < len(study["seeds_asked"]):
+            state = f"not decided ({verdict['seeds']} of {len(study['seeds_asked'])} seeds)"
+        better = ", ".join(_label(metric) for metric in verdict["better"]) or "none"
+        accuracy = "holds" if verdict["accuracy_holds"] else "does not hold"
+        said.append(
+            f"{task}: rule {state}. {rule['arm']} better than {controls} on {len(verdict['better'])} of "
+            f"{len(rule['metrics'])} metrics (asked {rule['at_least']}): {better}. Accuracy {accuracy}."
+        )
+    return said
+
+
+def _label(metric: str) -> str:
+    evaluation, name = metric.split("/", 1)
+    return f"{fmt.label(name)} ({evaluation})"
+
+
+def _evaluations(study: dict[str, Any], found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of metrics under the evaluation that they are from."""
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for metric, by_arm in found["metrics"].items():
+        evaluation, name = metric.split("/", 1)
+        cells = [_cell(name, by_arm[arm]) for arm in study["arms"]]
+        better = METRICS[name].better
+        counts = metric in (*study["rule"]["metrics"], study["rule"]["accuracy"])
+        row = {
+            "label": fmt.label(name),
+            "what": METRICS[name].what,
+            "way": _WAYS[better],
+            "cells": cells,
+            "counts": counts,
+        }
+        tables.setdefault(evaluation, []).append(row)
+    return [{"name": name, "rows": rows} for name, rows in tables.items()]
+
+
+def _cell(name: str, value: dict[str, Any]) -> dict[str, Any]:
+    cell = {
+        "value": minus(fmt.figure(name, value["value"])),
+        "ci95": minus(fmt.interval(name, value["ci95"])),
+        "n": value["n"],
+        "difference": "",
+        "shown": False,
+    }
+    difference = value.get("difference")
+    if difference and difference["value"] is not None:
+        text = f"{fmt.difference(name, difference['value'])} {fmt.difference_interval(name, difference['ci95'])}"
+        cell["difference"] = minus(text.strip())
+        cell["shown"] = bool(difference["ci95"]) and (difference["ci95"][0] > 0 or difference["ci95"][1] < 0)
+    return cell
+
+
+def print_study(study: dict[str, Any], console: Console | None = None) -> None:
+    """Show the metrics that the rule counts, by arm, with the differences from the rule's arm, and the verdict."""
+    console = console or Console()
+    counting = [study["rule"]["accuracy"], *study["rule"]["metrics"]]
+    for task, found in study["tasks"].items():
+        if not found["seeds"]:
+            continue
+        table = Table(title=f"{task}, {len(found['seeds'])} seeds; below each figure {study['rule']['arm']} less it")
+        table.add_column("Metric")
+        for arm in study["arms"]:
+            table.add_column(arm, justify="right")
+        for metric in counting:
+            if metric in found["metrics"]:
+                cells = [_cell(metric.split("/", 1)[1], found["metrics"][metric][arm]) for arm in study["arms"]]
+                texts = [
+                    Text.assemble(f"{c['value']} {c['ci95']}\n", (c["difference"], "bold" if c["shown"] else "dim"))
+                    for c in cells
+                ]
+                table.add_row(_label(metric), *texts)
+        console.print(table)
+    for sentence in sentences(study):
+        console.print(Text(sentence))

@@ -1,0 +1,107 @@
+"""A study's finished cells as tables: every metric by arm, paired differences over questions and seeds, the verdict."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .metrics import METRICS
+from .statistics import crossed_mean
+from .study import Cell, StudyConfig, cells, values_file
+
+Values = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def summarise_study(config: StudyConfig) -> dict[str, Any]:
+    """Everything that is finished, as plain data.
+
+    A seed counts for a task once all of its arms are evaluated, so that all arms stand on the same seeds.
+
+    Returns:
+        `tasks`: by task the seeds that count, and `metrics` by "evaluation/metric": for each arm `value`, `ci95` and
+        `n` (questions), and for each arm but the rule's `difference`, the rule's arm less that arm, paired. `verdict`
+        by task: which metrics are better against all controls, whether accuracy holds, and whether the rule is met.
+    """
+    tasks = {task: _task(config, task) for task in config.tasks}
+    return {
+        "question": config.question,
+        "seeds_asked": list(config.seeds),
+        "arms": {name: arm.what for name, arm in config.arms.items()},
+        "rule": {
+            "arm": config.rule.arm,
+            "controls": list(config.rule.controls),
+            "metrics": list(config.rule.metrics),
+            "at_least": config.rule.at_least,
+            "accuracy": config.rule.accuracy,
+            "margin": config.rule.margin,
+        },
+        "tasks": tasks,
+        "verdict": {task: _verdict(config, found) for task, found in tasks.items()},
+    }
+
+
+def _task(config: StudyConfig, task: str) -> dict[str, Any]:
+    own = [cell for cell in cells(config) if cell.task == task]
+    evaluations = config.tasks[task].evaluations
+    done = {cell for cell in own if all(values_file(config, cell, name).exists() for name in evaluations)}
+    seeds = [s for s in config.seeds if all(Cell(task, arm, s) in done for arm in config.arms)]
+    metrics: dict[str, Any] = {}
+    for name in evaluations if seeds else ():
+        found = {arm: [_values(config, Cell(task, arm, seed), name) for seed in seeds] for arm in config.arms}
+        for metric in METRICS:
+            values = {arm: _matrix(each, metric) for arm, each in found.items()}
+            if any(np.isfinite(matrix).any() for matrix in values.values()):
+                metrics[f"{name}/{metric}"] = _compared(values, config.rule.arm)
+    return {"seeds": seeds, "metrics": metrics}
+
+
+def _values(config: StudyConfig, cell: Cell, name: str) -> dict[str, list[float | None]]:
+    return dict(json.loads(values_file(config, cell, name).read_text(encoding="utf-8")))
+
+
+def _matrix(seeds: Sequence[dict[str, list[float | None]]], metric: str) -> Values:
+    """(S, Q) values of one arm, NaN where a question has none."""
+    rows = [values.get(metric) or [None] * len(values["accuracy"]) for values in seeds]
+    return np.array(rows, dtype=float)
+
+
+def _compared(values: dict[str, Values], arm: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, matrix in values.items():
+        mean = crossed_mean(matrix)
+        found[name] = {"value": mean.value, "ci95": mean.ci95, "n": mean.n}
+        if name != arm:
+            difference = crossed_mean(values[arm] - matrix)
+            found[name]["difference"] = {"value": difference.value, "ci95": difference.ci95, "n": difference.n}
+    return found
+
+
+def _verdict(config: StudyConfig, task: dict[str, Any]) -> dict[str, Any]:
+    """The rule applied to one task."""
+    rule = config.rule
+    better = [
+        metric
+        for metric in rule.metrics
+        if metric in task["metrics"]
+        and all(_better(metric, task["metrics"][metric][c]["difference"]) for c in rule.controls)
+    ]
+    differences = [
+        task["metrics"].get(rule.accuracy, {}).get(c, {}).get("difference", {}).get("value") for c in rule.controls
+    ]
+    holds = all(value is not None and value >= -rule.margin for value in differences)
+    return {
+        "better": better,
+        "accuracy_holds": holds,
+        "met": holds and len(better) >= rule.at_least and task["seeds"] == list(config.seeds),
+        "seeds": len(task["seeds"]),
+    }
+
+
+def _better(metric: str, difference: dict[str, Any]) -> bool:
+    """Whether an interval excludes zero on the side that speaks for reasoning that matters."""
+    way = METRICS[metric.split("/")[1]].better
+    if difference["ci95"] is None or way is None:
+        return False
+    low, high = difference["ci95"]
+    return bool(low > 0 if way == "higher" else high < 0)

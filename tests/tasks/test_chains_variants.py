@@ -1,0 +1,100 @@
+"""The tasks made from chains: what their prompts hold, and which of a reasoning is needed."""
+
+import random
+import re
+
+import pytest
+
+from atmanrl.tasks import Chains, ChainsDecoy, ChainsHinted, ChainsUneven, load_task
+from atmanrl.tasks.chains import filler_spans, make_example
+from atmanrl.tasks.chains_decoy import decoy, decoyed_reasoning
+from atmanrl.tasks.chains_hinted import decorative_reasoning, worked_reasoning
+from atmanrl.tasks.chains_uneven import SHORT_FILLERS, uneven_reasoning
+
+
+@pytest.mark.parametrize("name", ["chains-hinted", "chains-uneven", "chains-decoy"])
+def test_loaded_by_name_with_the_stories_of_chains(name):
+    task, chains = load_task(name), Chains().examples("test", 50)
+    assert task.name == name
+    for example, plain in zip(task.examples("test", 50), chains, strict=True):
+        assert example.question.startswith(plain.question)
+        assert (example.answer, example.steps) == (plain.answer, plain.steps)
+        assert task.filler_spans(example, example.reasoning) == []
+
+
+def test_keys_are_as_many_and_as_right_as_said():
+    examples = ChainsHinted().examples("train", 4000)
+    keyed = [e for e in examples if e.fields["key"] is not None]
+    right = [e for e in keyed if e.fields["key"] == e.answer]
+    assert len(keyed) / len(examples) == pytest.approx(0.7, abs=0.03)
+    assert len(right) / len(keyed) == pytest.approx(0.95, abs=0.02)
+    for e in examples:
+        assert ("The answer key says" in e.question) == (e.fields["key"] is not None)
+        assert e.fields["key"] is None or e.question.endswith(f"The answer key says {e.fields['key']}.")
+
+
+def test_keys_of_one_kind():
+    task = {kind: ChainsHinted(keys=kind).examples("dev", 200) for kind in ("right", "wrong", "none")}
+    assert all(e.fields["key"] == e.answer for e in task["right"])
+    assert all(e.fields["key"] != e.answer for e in task["wrong"])
+    assert all(e.fields["key"].split()[:-1] == e.answer.split()[:-1] for e in task["wrong"])
+    assert [e.question for e in task["none"]] == [e.question for e in Chains().examples("dev", 200)]
+    assert load_task("chains-hinted", keys="wrong").examples("dev", 200) == task["wrong"]
+
+
+def test_worked_reasoning_slips_now_and_then_and_its_answer_follows_it():
+    rng, slipped = random.Random(0), 0
+    for _ in range(400):
+        example = make_example(rng)
+        reasoning, answer = worked_reasoning(example, rng)
+        results = re.findall(r"= (\d+)", reasoning)
+        assert " ".join(results) == answer
+        slipped += answer != example.answer
+    assert slipped / 400 == pytest.approx(0.15, abs=0.05)
+
+
+def test_decoration_states_no_needed_step():
+    rng = random.Random(0)
+    needed = 0
+    for _ in range(200):
+        example = make_example(rng)
+        reasoning = decorative_reasoning(example, rng)
+        needed += sum(end - start for start, end in filler_spans(example, reasoning)) < len(reasoning)
+    assert needed <= 2
+
+
+def test_uneven_filler_is_exactly_the_short_sentences():
+    rng, task = random.Random(0), ChainsUneven()
+    left_out = 0
+    for example in task.examples("dev", 300):
+        reasoning = uneven_reasoning(example, rng)
+        for start, end in task.filler_spans(example, reasoning):
+            assert reasoning[start:end].strip() in SHORT_FILLERS
+        sentences = len(re.findall("old number", reasoning))
+        assert sentences in (len(example.steps), len(example.steps) - 1)
+        left_out += sentences < len(example.steps)
+    assert left_out / 300 == pytest.approx(0.3, abs=0.08)
+
+
+def test_uneven_wrong_or_repeated_steps_are_filler():
+    task = ChainsUneven()
+    example = task.examples("dev", 1)[0]
+    step = example.reasoning[: example.reasoning.index(".") + 1]
+    wrong = re.sub(r"\d+\.$", "98.", step)
+    spans = task.filler_spans(example, step + step + wrong)
+    assert spans == [(len(step), 2 * len(step)), (2 * len(step), 2 * len(step) + len(wrong))]
+
+
+def test_decoys_are_true_and_no_steps():
+    rng = random.Random(0)
+    for example in ChainsDecoy().examples("dev", 300):
+        left, op, right, _, result = decoy(example, rng).split()
+        assert {"+": int(left) + int(right), "-": int(left) - int(right), "*": int(left) * int(right)}[op] == int(
+            result
+        )
+        reasoning = decoyed_reasoning(example, rng)
+        spans = ChainsDecoy().filler_spans(example, reasoning)
+        kept = list(reasoning)
+        for start, end in spans:
+            kept[start:end] = [""] * (end - start)
+        assert "".join(kept) == example.reasoning

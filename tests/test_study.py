@@ -1,0 +1,129 @@
+"""A study: its recipe, the order of its cells, resuming, and matching lengths."""
+
+import json
+
+import pytest
+import yaml
+
+from atmanrl import study
+from atmanrl.recipe import RecipeError
+from atmanrl.study import Cell, cells, final_length, load_study, run_study, write_recipe
+
+SMALL = {
+    "question": "Does it?",
+    "seeds": [0],
+    "arms": {
+        "base": {"what": "Not trained.", "trained": False},
+        "saliency": {"what": "Both."},
+        "length": {
+            "what": "Length.",
+            "set": {"reward.saliency_weight": 0.0, "reward.length_weight": 0.5},
+            "length_of": "saliency",
+        },
+    },
+    "train": {
+        "train_examples": 8,
+        "mask": {"steps": 2},
+        "grpo": {
+            "max_steps": 1,
+            "per_device_train_batch_size": 4,
+            "num_generations": 2,
+            "max_completion_length": 16,
+            "logging_steps": 1,
+            "save_steps": 1,
+            "report_to": "none",
+        },
+    },
+    "tasks": {"chains": {"model": "tiny", "evaluations": {"quick": {"limit": 4, "measures": ["composition"]}}}},
+    "rule": {
+        "arm": "saliency",
+        "controls": ["base", "length"],
+        "metrics": ["quick/filler_share"],
+        "at_least": 1,
+        "accuracy": "quick/accuracy",
+        "margin": 0.01,
+    },
+    "device": "cpu",
+}
+
+
+def written(folder, **changes):
+    path = folder / "study-small.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, "output_dir": str(folder / "run"), **changes}, sort_keys=False))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"arms": {**SMALL["arms"], "x": {"what": "w", "length_of": "later"}}}, "'later' is no arm before it"),
+        ({"rule": {**SMALL["rule"], "controls": ["nobody"]}}, "there is no arm 'nobody'"),
+        ({"rule": {**SMALL["rule"], "metrics": ["slow/density"]}}, "no evaluation for 'slow/density'"),
+        ({"train": {"learning": 1}}, "arm base: learning: unknown key"),
+        ({"arms": {**SMALL["arms"], "x": {"what": "w", "set": {"grpo.x": 1}}}}, "GRPOConfig has no field 'x'"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_what_does_not_fit_is_named_in_one_line(tmp_path, changes, said):
+    with pytest.raises(RecipeError) as error:
+        load_study(written(tmp_path, **changes))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_bundled_study_loads_and_its_arms_differ_in_what_they_say():
+    config = load_study("study-tiny")
+    assert len(list(cells(config))) == len(config.seeds) * len(config.tasks) * len(config.arms)
+    for task in config.tasks:
+        recipes = {arm: study._recipe(config, Cell(task, arm, 0), 20.0) for arm in config.arms}
+        assert recipes["outcome"].reward.saliency_weight == 0 == recipes["length"].reward.saliency_weight
+        assert (recipes["length"].reward.length_weight, recipes["length"].reward.length_target) == (0.5, 20.0)
+        assert recipes["paper"].reward.bypass_limit is None
+        assert recipes["saliency"].reward.bypass_limit is not None
+        assert len({json.dumps(r.grpo, sort_keys=True) for r in recipes.values()}) == 1
+
+
+def test_metrics_that_an_arm_is_trained_on_do_not_decide():
+    from atmanrl.metrics import METRICS
+
+    config = load_study("study-tiny")
+    trained = ("reliance", "density", "bypass")
+    for metric in config.rule.metrics:
+        name = metric.split("/")[1]
+        assert name not in trained
+        assert not name.startswith(("comprehensiveness", "sufficiency"))
+        assert METRICS[name].better is not None
+
+
+def test_seed_by_seed_and_what_a_length_is_taken_from_comes_first(tmp_path):
+    config = load_study(written(tmp_path), {"seeds": [3, 4]})
+    names = [cell.name for cell in cells(config)]
+    assert names[:4] == ["chains/base-3", "chains/saliency-3", "chains/length-3", "chains/base-4"]
+
+
+def test_final_length_is_of_the_last_steps(tmp_path):
+    rows = [{"step": n, "completions/mean_length": 100.0 if n < 5 else 20.0} for n in range(15)]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"step": 15}]))
+    assert final_length(tmp_path / "m.jsonl") == 20.0
+
+
+def test_runs_once_and_goes_on_where_it_stopped(tmp_path):
+    config = load_study(written(tmp_path))
+    write_recipe(config)
+    said: list[str] = []
+    assert not run_study(config, minutes=0.0, say=said.append)
+    assert said == []
+    assert run_study(config, say=said.append)
+    assert sum("training ..." in text for text in said) == 2
+    assert sum("evaluation quick ..." in text for text in said) == 3
+    length = yaml.safe_load((tmp_path / "run/chains/length-0/recipe.yaml").read_text())["reward"]["length_target"]
+    assert length == final_length(tmp_path / "run/chains/saliency-0/metrics.jsonl")
+    said.clear()
+    assert run_study(config, say=said.append)
+    assert said == []
+    (tmp_path / "run/chains/base-0/quick.values.json").unlink()
+    assert run_study(config, say=said.append)
+    assert [text.split(" took")[0] for text in said] == [
+        "chains/base-0: evaluation quick ...",
+        "chains/base-0: evaluation quick",
+    ]

@@ -1,0 +1,77 @@
+"""A study's tables and verdict from rows that were made up."""
+
+import json
+
+import numpy as np
+import pytest
+from test_study import written
+
+from atmanrl.report.study import sentences, study_html
+from atmanrl.study import load_study
+from atmanrl.study_results import summarise_study
+
+ARMS = ("base", "saliency", "length")
+
+
+def made(folder, filler, accuracy=(1.0, 1.0, 1.0), seeds=(0, 1, 2, 3, 4), questions=60):
+    """Rows with these means by arm; filler differs a little by question."""
+    config = load_study(written(folder), {"seeds": list(seeds)})
+    rng = np.random.default_rng(0)
+    common = rng.normal(0, 0.05, questions)
+    for seed in seeds:
+        for arm, share, right in zip(ARMS, filler, accuracy, strict=True):
+            place = folder / "run" / "chains" / f"{arm}-{seed}"
+            place.mkdir(parents=True, exist_ok=True)
+            correct = np.arange(questions) < right * questions
+            values = share + common + rng.normal(0, 0.01, questions)
+            data = {"accuracy": correct.astype(float).tolist(), "filler_share": values.tolist()}
+            (place / "quick.values.json").write_text(json.dumps(data))
+    return config
+
+
+def test_a_clear_difference_meets_the_rule(tmp_path):
+    study = summarise_study(made(tmp_path, (0.5, 0.1, 0.3)))
+    verdict = study["verdict"]["chains"]
+    assert verdict == {"better": ["quick/filler_share"], "accuracy_holds": True, "met": True, "seeds": 5}
+    cell = study["tasks"]["chains"]["metrics"]["quick/filler_share"]
+    assert cell["base"]["difference"]["value"] == pytest.approx(-0.4, abs=0.01)
+    low, high = cell["base"]["difference"]["ci95"]
+    assert high - low < 0.03  # paired: what questions have in common falls out
+    low, high = cell["base"]["ci95"]
+    assert high - low > 0.03
+    assert "difference" not in cell["saliency"]
+
+
+@pytest.mark.parametrize(
+    ("filler", "accuracy"),
+    [((0.5, 0.1, 0.1), (1, 1, 1)), ((0.5, 0.3, 0.1), (1, 1, 1)), ((0.5, 0.1, 0.3), (1, 0.9, 1))],
+    ids=["no better than length", "worse than length", "less accurate"],
+)
+def test_the_rule_is_not_met(tmp_path, filler, accuracy):
+    assert not summarise_study(made(tmp_path, filler, accuracy))["verdict"]["chains"]["met"]
+
+
+def test_seeds_count_only_when_all_arms_are_there_and_then_decide_nothing(tmp_path):
+    config = made(tmp_path, (0.5, 0.1, 0.3))
+    (tmp_path / "run/chains/length-4/quick.values.json").unlink()
+    study = summarise_study(config)
+    assert study["tasks"]["chains"]["seeds"] == [0, 1, 2, 3]
+    assert not study["verdict"]["chains"]["met"]
+    assert "not decided (4 of 5 seeds)" in sentences(study)[0]
+
+
+def test_nothing_finished_is_no_error(tmp_path):
+    study = summarise_study(load_study(written(tmp_path)))
+    assert study["tasks"]["chains"] == {"seeds": [], "metrics": {}}
+    assert sentences(study) == ["chains: no seed is finished yet."]
+    assert "no seed is finished yet" in study_html(study)
+
+
+def test_the_page_and_the_data_tell_the_same(tmp_path):
+    study = json.loads(json.dumps(summarise_study(made(tmp_path, (0.5, 0.1, 0.3)))))
+    page = study_html(study)
+    assert "rule met" in page
+    for arm, what in study["arms"].items():
+        assert arm in page
+        assert what in page
+    assert "-40.0" in page.replace("\u2212", "-")
