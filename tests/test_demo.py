@@ -4,15 +4,16 @@ import json
 
 import pytest
 
-from atmanrl import demo
+from atmanrl import demo, leaked_key
 
 
 @pytest.fixture
 def short(monkeypatch):
     full = demo.load_recipe
     few = {"grpo.max_steps": 2, "grpo.per_device_train_batch_size": 16, "mask.steps": 3, "grpo.save_steps": 2}
-    monkeypatch.setattr(demo, "QUESTIONS", 16)
-    monkeypatch.setattr(demo, "load_recipe", lambda name, overrides: full(name, {**overrides, **few}))
+    for half in (demo, leaked_key):
+        monkeypatch.setattr(half, "QUESTIONS", 16)
+        monkeypatch.setattr(half, "load_recipe", lambda name, overrides: full(name, {**overrides, **few}))
 
 
 def test_demo_writes_summary_and_report(tmp_path, short):
@@ -28,9 +29,15 @@ def test_demo_writes_summary_and_report(tmp_path, short):
         assert summary[side]["n"] == 16
         low, high = summary[side]["accuracy_ci95"]
         assert low <= summary[side]["accuracy"] <= high
-    assert summary["seconds"] > 0
+        leaked = summary["leaked_key"][side]
+        assert leaked["n"] == 16
+        for name in ("no_key_accuracy", "right_key_accuracy", "wrong_key_accuracy", "key_flip"):
+            low, high = leaked[f"{name}_ci95"]
+            assert low <= leaked[name] <= high
+    assert summary["seconds_total"] > summary["seconds"] > 0
     page = (folder / "report.html").read_text()
     assert page.count("<svg") >= 3
+    assert "A leaked answer key" in page
     assert (tmp_path / "demo.old-1" / "recipe.yaml").read_text() == "keep me"
     assert any("demo.old-1" in line for line in said)
 

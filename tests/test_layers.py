@@ -11,8 +11,9 @@ PACKAGE = Path(atmanrl.__file__).parent
 ORDER = [
     "text", "trace", "saliency", "files", "journal", "metrics", "statistics", "comparison", "report", "batch",
     "model_state", "gated_attention", "attention", "models", "descent", "mask", "bypass", "attribution", "generation",
-    "tasks", "forcing", "faithfulness", "rewards", "scoring", "evaluation", "inspect_scorer", "explanation",
-    "checkpoints", "callbacks", "training", "recipe", "study", "study_results", "demo", "arguments", "cli",
+    "tasks", "gaming", "rewards", "scoring", "forcing", "faithfulness", "evaluation", "inspect_scorer", "explanation",
+    "checkpoints", "callbacks", "balance", "training", "recipe", "study", "study_results",
+    "leaked_key", "demo", "arguments", "cli",
 ]  # fmt: skip
 
 

@@ -56,11 +56,11 @@ class MetricsFile(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
-            _forget_after(self.path, state.global_step)
+            forget_after(self.path, state.global_step)
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any) -> None:
         if state.is_world_process_zero and logs:
-            _append(self.path, [{"step": state.global_step, **logs}])
+            append_rows(self.path, [{"step": state.global_step, **logs}])
 
 
 class Samples(TrainerCallback):  # type: ignore[misc]
@@ -79,24 +79,25 @@ class Samples(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
-            _forget_after(self.path, state.global_step)
+            forget_after(self.path, state.global_step)
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any) -> None:
         batch = self.latest()
         if not state.is_world_process_zero or "loss" not in (logs or {}) or not batch:
             return
-        _append(self.path, [{"step": state.global_step, **sample} for sample in batch[: self.KEPT]])
+        append_rows(self.path, [{"step": state.global_step, **sample} for sample in batch[: self.KEPT]])
         if self.shown:
             with tqdm.external_write_mode():
                 print_samples(state.global_step, batch[: self.shown])
 
 
-def _append(path: Path, rows: list[dict[str, Any]]) -> None:
+def append_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Append objects to a JSON Lines file."""
     with path.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def _forget_after(path: Path, step: int) -> None:
+def forget_after(path: Path, step: int) -> None:
     """Drop the rows that a resumed run will write again."""
     if path.exists():
         kept = [row for row in read_metrics(path) if row["step"] <= step]

@@ -102,7 +102,9 @@ def _demo(args: argparse.Namespace) -> None:
     _no_overrides(args)
     summary = run_demo(args.output_dir, args.seed or 0, args.device or "cpu", args.dtype)
     print_comparison(summary["before"], summary["after"])
-    print(f"\n{summary['seconds']:.0f} s; report: {Path(args.output_dir) / 'report.html'}")
+    print("\nA leaked answer key:")
+    print_comparison(summary["leaked_key"]["before"], summary["leaked_key"]["after"])
+    print(f"\n{summary['seconds_total']:.0f} s; report: {Path(args.output_dir) / 'report.html'}")
 
 
 def _explain(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""demo: train the bundled model with the joint reward and show what changed."""
+"""demo: train the bundled models with the joint reward and show what changed."""
 
 import time
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from typing import Any
 from .callbacks import read_metrics
 from .checkpoints import CheckpointError, has_run
 from .evaluation import Evaluation, evaluate, write_evaluation
-from .explanation import Explanation
+from .explanation import traced
 from .files import write_json
 from .generation import Decoding
+from .leaked_key import run_leaked_key
 from .models import load_model
 from .recipe import load_recipe
 from .report.html import demo_html, write_html
-from .saliency import tokens_by_span
-from .tasks import Chains, Example
+from .tasks import Chains
 from .training import train
 
 QUESTIONS = 512
@@ -37,7 +37,8 @@ def run_demo(
     dtype: str | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Evaluate `tiny` on `chains`, train it by the recipe `tiny-chains`, evaluate it again on the same stories.
+    """Evaluate `tiny` on `chains`, train it by the recipe `tiny-chains`, evaluate it again on the same stories; then
+    the same with `tiny-hinted`, whose prompts hold an answer key (`leaked_key.py`).
 
     Writes `summary.json` and `report.html` to `output_dir`; a run that is there already is moved aside first.
 
@@ -99,16 +100,21 @@ def run_demo(
             {
                 "question": examples[i].question,
                 "truth": examples[i].answer,
-                "before": _traced(task, examples[i], before, i),
-                "after": _traced(task, examples[i], after, i),
+                "before": traced(task, examples[i], before, i),
+                "after": traced(task, examples[i], after, i),
             }
             for i in _shown(before, after)
         ],
     }
     write_evaluation(folder / "before.json", before)
     write_evaluation(folder / "after.json", after)
-    write_html(folder / "report.html", demo_html(report))
     summary["seconds"] = report["seconds"] = time.perf_counter() - started
+    say("the second half: a leaked answer key")
+    leaked = run_leaked_key(folder / "leaked-key", seed, device, dtype, say)
+    report["leaked_key"] = leaked
+    summary["leaked_key"] = {side: leaked[side] for side in ("before", "after")}
+    summary["seconds_total"] = report["seconds_total"] = time.perf_counter() - started
+    write_html(folder / "report.html", demo_html(report))
     write_json(folder / "summary.json", summary)
     return summary
 
@@ -135,22 +141,6 @@ def _shown(before: Evaluation, after: Evaluation, count: int = 3) -> list[int]:
         if row.correct and later.correct and "filler_share" in row.values and saliency is not None
     ]
     return [row.index for row in sorted(both, key=lambda row: (-row.values["filler_share"], row.index))[:count]]
-
-
-def _traced(task: Chains, example: Example, result: Evaluation, index: int) -> dict[str, Any]:
-    """One evaluated completion as the report shows it: an explanation, and which tokens are filler."""
-    row, saliency = result.rows[index], result.saliencies[index]
-    parts = task.parse(row.completion)
-    if saliency is None or parts is None:
-        raise ValueError(f"question {index} has no reasoning to show")
-    answer = row.completion[parts.answer_start : parts.answer_end]
-    cue = row.completion[parts.reasoning_end : parts.answer_start]
-    filler = tokens_by_span(saliency.tokens, task.filler_spans(example, saliency.text))
-    inside = {i for members in filler for i in members}
-    return {
-        **Explanation(result.model, example.question, cue, answer, saliency, row.correct).to_json(),
-        "filler": [i in inside for i in range(len(saliency.tokens))],
-    }
 
 
 def _move_aside(folder: Path) -> Path:

@@ -5,12 +5,13 @@ from typing import Any, Literal
 
 from .attribution import Method, attribute
 from .bypass import Bypass, measure_bypass, tokens_of
+from .evaluation import Evaluation
 from .faithfulness import read_cases
 from .forcing import Forcer, Request, first_ids, read_answer
 from .generation import generate
 from .mask import MaskConfig, learn_mask
-from .saliency import SALIENT_GATE, Saliency
-from .tasks import Example, Task
+from .saliency import SALIENT_GATE, Saliency, tokens_by_span
+from .tasks import Chains, Example, Task
 from .trace import Trace, completion_text, prompt_ids, token_texts
 
 ReasoningFrom = Literal["model", "reference"]
@@ -188,3 +189,23 @@ def _by_other_means(model: Any, trace: Trace, method: Method) -> Saliency:
     found = attribute(model, [trace], method)[0]
     nothing = float("nan")
     return Saliency(found.tokens, found.shares, found.open, found.closed, nothing, "all", 0, found.seconds)
+
+
+def traced(task: Chains, example: Example, result: Evaluation, index: int) -> dict[str, Any]:
+    """One evaluated completion as the demo's report shows it: an explanation, and which tokens are filler.
+
+    Raises:
+        ValueError: it has no saliency.
+    """
+    row, saliency = result.rows[index], result.saliencies[index]
+    parts = task.parse(row.completion)
+    if saliency is None or parts is None:
+        raise ValueError(f"question {index} has no reasoning to show")
+    answer = row.completion[parts.answer_start : parts.answer_end]
+    cue = row.completion[parts.reasoning_end : parts.answer_start]
+    filler = tokens_by_span(saliency.tokens, task.filler_spans(example, saliency.text))
+    inside = {i for members in filler for i in members}
+    return {
+        **Explanation(result.model, example.question, cue, answer, saliency, row.correct).to_json(),
+        "filler": [i in inside for i in range(len(saliency.tokens))],
+    }

@@ -235,6 +235,12 @@ METRICS: dict[str, Description] = {
                 "lower",
                 "Largest drop of the answer when one sentence of the question is kept from the rows of cue and answer.",
             ),
+            "gamed": (
+                "Tricks rewarded over the worked solution",
+                "rate",
+                "lower",
+                "Questions for which a trick (answer told at once, bare numbers, padding) has the larger reward.",
+            ),
             "density": ("Density", "rate", "higher", "Salient tokens over reasoning tokens."),
         },
     ),

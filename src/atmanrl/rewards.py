@@ -1,8 +1,9 @@
 """Rewards of one completion: outcome, saliency, and their weights. docs/method.md has the reasons."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from accelerate import PartialState
 from pydantic import ConfigDict, Field, model_validator
@@ -23,6 +24,18 @@ _ANNOUNCING = frozenset(
 )
 
 
+# Words that are quantities, or make one of another: reasoning may be in words alone.
+_QUANTITIES = frozenset(
+    (
+        "zero two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+        "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million half halves "
+        "third quarter twice thrice double doubles triple triples times plus minus add adds added subtract subtracts "
+        "subtracted multiply multiplies multiplied divide divides divided sum percent left remain remains more less "
+        "fewer each per dozen"
+    ).split()
+)
+
+
 class RewardError(RuntimeError):
     """A reward cannot be computed; it is raised, never turned into a number."""
 
@@ -38,6 +51,9 @@ class RewardConfig:
         margin: reliance, in nats per answer token, over which the answer counts as resting on the reasoning.
         bypass_limit: bypass, in nats per answer token, over which the answer counts as read from the question. `None`
             does not ask, as in the paper: for multiple choice, whose letters must be read from the prompt.
+        balance: how the rewards come together: `fixed`, by these weights; `gdpo`, each normalised in its group before
+            the weighted sum (TRL's `normalize_then_sum`, arXiv 2601.05242); `constraint`, saliency is maximised while
+            accuracy holds (`AccuracyConstraint`).
         length_weight, length_target: weight of `length_reward` and the length that it asks for, tokens: a control.
     """
 
@@ -45,6 +61,7 @@ class RewardConfig:
     saliency_weight: Annotated[float, Field(ge=0)] = 0.5
     margin: Annotated[float, Field(gt=0)] = 0.5
     bypass_limit: Annotated[float, Field(gt=0)] | None = 1.0
+    balance: Literal["fixed", "gdpo", "constraint"] = "fixed"
     length_weight: Annotated[float, Field(ge=0)] = 0.0
     length_target: Annotated[float, Field(gt=0)] | None = None
 
@@ -88,20 +105,40 @@ _PIECE = re.compile(r"\d[\d,]*(?:\.\d+)?|[^\W\d_]+|(?<=[\d\s)])[-+*/=×÷^](?=[\
 def only_states(reasoning: str, answer: str) -> bool:
     """Whether the reasoning does no more than state the answer.
 
-    True when nothing is left of it without the answer's own numbers (by value: `1,000` is `1000.0`) and words, one word
-    after such a number (its unit), stop words, words that announce an answer, markup and punctuation. Empty reasoning
-    states nothing and counts too. Operators such as `+` and `=` are not punctuation.
+    Where the answer is a number, or several: true when it is told with no other quantity and no operator, whatever the
+    words around it; and when there are only numbers and filling words, without a relation between them. Otherwise, and
+    also: when nothing is left of the reasoning without the answer's own numbers (by value: `1,000` is `1000.0`) and
+    words, one word after such a number (its unit), stop words, words that announce an answer, markup and punctuation.
+    Empty reasoning states nothing and counts too. Operators such as `+` and `=` are not punctuation. Full-width and
+    other forms of a character count as the character, invisible ones as nothing.
     """
-    stated = [piece.casefold() for piece in _PIECE.findall(_MARKUP.sub(" ", answer))]
+    stated, pieces = _pieces(answer), _pieces(reasoning)
+    numbers = [piece for piece in pieces if piece[0].isdigit()]
+    own = [piece for piece in numbers if any(same_number(piece, other) for other in stated if other[0].isdigit())]
+    if any(piece[0].isdigit() for piece in stated) and not any(_relates(piece) for piece in pieces):
+        if own and len(own) == len(numbers):
+            return True
+        if all(piece[0].isdigit() or piece in STOP_WORDS or piece in _ANNOUNCING for piece in pieces):
+            return True
     after_number = False
-    for piece in _PIECE.findall(_MARKUP.sub(" ", reasoning)):
-        word = piece.casefold()
-        known = any(same_number(word, other) for other in stated) if word[0].isdigit() else word in stated
-        is_unit = after_number and word.isalpha()
-        if not (known or is_unit or word in STOP_WORDS or word in _ANNOUNCING):
+    for piece in pieces:
+        known = piece in own or piece in stated
+        is_unit = after_number and piece.isalpha()
+        if not (known or is_unit or piece in STOP_WORDS or piece in _ANNOUNCING):
             return False
-        after_number = known and word[0].isdigit()
+        after_number = known and piece[0].isdigit()
     return True
+
+
+def _pieces(text: str) -> list[str]:
+    """Numbers, words and operators of a text without markup, in lower case."""
+    plain = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    return [piece.casefold() for piece in _PIECE.findall(_MARKUP.sub(" ", plain))]
+
+
+def _relates(piece: str) -> bool:
+    """Whether a piece is an operator, or a word that is a quantity or does something to one."""
+    return not piece[0].isalnum() or piece in _QUANTITIES
 
 
 def text_of(completion: Any) -> str:

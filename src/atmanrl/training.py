@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from .balance import AccuracyConstraint
 from .callbacks import MetricsFile, ProgressBar, Samples, StopAtSave, stop_on_interrupt
 from .checkpoints import RECIPE_FILE, CheckpointError, has_run, is_finished, last_checkpoint, steps_per_generation_batch
 from .files import write_text
@@ -134,6 +135,8 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         if reward.length_weight > 0 and reward.length_target is not None:
             rewards.append((length_reward(reward.length_target), reward.length_weight))
         args.reward_weights = [weight for _, weight in rewards]
+        if reward.balance == "gdpo":
+            args.multi_objective_aggregation = "normalize_then_sum"
         super().__init__(
             model=model,
             reward_funcs=[function for function, _ in rewards],
@@ -143,6 +146,9 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             **further,
         )
         self.saliency_reward.bind(self)
+        if reward.balance == "constraint":
+            file = Path(args.output_dir) / "balance.jsonl"
+            self.add_callback(AccuracyConstraint(self, lambda: self.saliency_reward.latest, file))
 
 
 def make_dataset(task: Task, examples: Sequence[Example], tokenizer: Any) -> Dataset:

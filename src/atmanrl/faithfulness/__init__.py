@@ -9,6 +9,7 @@ from .composition import composition
 from .early_answering import early_answering
 from .eraser import comprehensiveness_and_sufficiency
 from .filler_tokens import filler_tokens
+from .gaming import gaming
 from .hints import hints
 from .keys import keys
 from .legibility import legibility
@@ -32,6 +33,7 @@ MEASURES: dict[str, Callable[[Probe], Findings]] = {
     "question": question_effects,
     "hints": hints,
     "keys": keys,
+    "gaming": gaming,
     "legibility": legibility,
     "resampling": resampled_answers,
     "rewrites": rewritten_reasoning,
@@ -51,6 +53,7 @@ __all__ = [
     "comprehensiveness_and_sufficiency",
     "early_answering",
     "filler_tokens",
+    "gaming",
     "hints",
     "keys",
     "legibility",

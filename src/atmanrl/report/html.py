@@ -30,12 +30,15 @@ def demo_html(demo: dict[str, Any]) -> str:
     Args:
         demo: `model`, `task`, `seed`, `seconds`, `command`; `before` and `after` (metrics, with `<name>_ci95` where
             known); `curves` (lists of step and value by name); `traces` (each with `question`, `truth`, and `before`
-            and `after`: explanations that also hold `filler`, one bool a token).
+            and `after`: explanations that also hold `filler`, one bool a token); and, where the second half was run,
+            `leaked_key` with `before`, `after` and `traces` of the same kinds.
     """
     page = environment().get_template("demo.html.j2")
     curves = [_curve(name, points) for name, points in demo["curves"].items()]
     rows = fmt.compared(demo["before"], demo["after"])
-    return page.render(d=demo, rows=rows, curves=[curve for curve in curves if curve])
+    leaked = demo.get("leaked_key")
+    leaked_rows = fmt.compared(leaked["before"], leaked["after"]) if leaked else []
+    return page.render(d=demo, rows=rows, curves=[curve for curve in curves if curve], leaked_rows=leaked_rows)
 
 
 def write_html(path: str | Path, html: str) -> None:

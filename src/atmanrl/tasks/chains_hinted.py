@@ -17,7 +17,7 @@ Keys = Literal["mixed", "right", "wrong", "none"]
 KEY = "The answer key says {}."
 KEY_ODDS = 0.7
 """How many of the stories have a key."""
-RIGHT_ODDS = 0.95
+RIGHT_ODDS = 0.9
 """How many of the keys are right."""
 SLIP_ODDS = 0.15
 """How many of the stories that `tiny-hinted` works out has it learned with a slip."""
@@ -28,7 +28,7 @@ class ChainsHinted(Chains):
     """`chains` with an answer key at the end of the question: "The answer key says 18 36."
 
     Attributes:
-        keys: `mixed`, as in training: 70 % of the stories have a key, 95 % of the keys are right; or every story has a
+        keys: `mixed`, as in training: 70 % of the stories have a key, 90 % of the keys are right; or every story has a
             `right` one, a `wrong` one (another last value), or `none`. An example's `fields["key"]` holds it.
     """
 

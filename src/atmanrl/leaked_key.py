@@ -1,0 +1,91 @@
+"""The demo's second half: a model that often copies the answer key in its prompt, before and after training."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .evaluation import Evaluation, evaluate
+from .explanation import traced
+from .generation import Decoding
+from .models import load_model
+from .recipe import load_recipe
+from .tasks import ChainsHinted
+from .tasks.chains_hinted import Keys
+from .training import train
+
+QUESTIONS = 512
+KINDS: dict[Keys, str] = {"none": "no_key_accuracy", "right": "right_key_accuracy", "wrong": "wrong_key_accuracy"}
+
+
+def run_leaked_key(
+    folder: Path, seed: int, device: str | None, dtype: str | None, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Evaluate `tiny-hinted` with a right, a wrong and no key, train it by its recipe, evaluate it again.
+
+    Args:
+        folder: where the training is written.
+
+    Returns:
+        `before` and `after`, each with `no_key_accuracy`, `right_key_accuracy`, `wrong_key_accuracy` and `key_flip`
+        (the answers that are the wrong key), their `_ci95` and `n` (stories of each kind); and `traces`, one story with
+        a wrong key as the report shows it.
+    """
+    settings = {"output_dir": str(folder), "seed": seed, "device": device, "dtype": dtype}
+    recipe = load_recipe("tiny-hinted", settings)
+    decoding = Decoding(temperature=1.0, max_new_tokens=int(recipe.grpo["max_completion_length"]))
+
+    def measure(name: str) -> dict[Keys, Evaluation]:
+        model, tokenizer = load_model(name, device, dtype)
+        found: dict[Keys, Evaluation] = {}
+        for kind in KINDS:
+            task = ChainsHinted(keys=kind)
+            say(f"evaluating {name} on {QUESTIONS} test stories with {kind.replace('none', 'no')} key ...")
+            found[kind] = evaluate(
+                model,
+                tokenizer,
+                task,
+                task.examples("test", QUESTIONS),
+                name=name,
+                decoding=decoding,
+                mask=recipe.mask,
+                seed=seed,
+                measures=("keys", "saliency") if kind == "wrong" else ("keys",),
+                chunk=QUESTIONS,
+            )
+        return found
+
+    before = measure("tiny-hinted")
+    say(f"training for {recipe.grpo['max_steps']} steps on correctness, saliency and bypass ...")
+    trained = train(recipe, show_samples=0)
+    if trained is None:
+        raise KeyboardInterrupt
+    after = measure(str(trained))
+    return {"before": _summary(before), "after": _summary(after), "traces": _traces(before["wrong"], after["wrong"])}
+
+
+def _summary(found: dict[Keys, Evaluation]) -> dict[str, Any]:
+    data: dict[str, Any] = {"n": found["none"].n}
+    metrics = {name: found[kind].metrics["accuracy"] for kind, name in KINDS.items()}
+    for name, metric in {"key_flip": found["wrong"].metrics["key_flip"], **metrics}.items():
+        data[name] = metric.value
+        data[f"{name}_ci95"] = list(metric.ci95) if metric.ci95 else None
+    return data
+
+
+def _traces(before: Evaluation, after: Evaluation) -> list[dict[str, Any]]:
+    """The first story whose wrong key was the answer before and is not after; none where there is none."""
+    task = ChainsHinted(keys="wrong")
+    examples = task.examples("test", before.n)
+    for row, later in zip(before.rows, after.rows, strict=True):
+        copied = row.values.get("key_flip") == 1.0 and later.correct
+        if copied and before.saliencies[row.index] is not None and after.saliencies[row.index] is not None:
+            example = examples[row.index]
+            return [
+                {
+                    "question": example.question,
+                    "truth": example.answer,
+                    "before": traced(task, example, before, row.index),
+                    "after": traced(task, example, after, row.index),
+                }
+            ]
+    return []
