@@ -106,7 +106,8 @@ def test_a_contingency_is_looked_for_only_where_the_reasonings_part_does_not_sho
     assert found.contingency(0.5) == 1
     assert found.contingency(0.1) is None
     useless = Bypass(("a", "b"), (range(2), range(2, 4)), (3.0, 0.0), (2.0, 1.0), (0.1, 0.2), 0.2)
-    assert (useless.drops, useless.value, useless.sentence) == ((2.0, 0.0), 2.0, "a")
+    assert (useless.drops, useless.value, useless.sentence) == ((3.0, 0.0), 3.0, "a")
+    assert Bypass(("a",), (range(2),), (3.0,), (0.1,), (0.1,), 0.2).value == pytest.approx(0.2)
     assert useless.contingency(0.5) is None
 
 

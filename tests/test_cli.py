@@ -33,13 +33,15 @@ def test_explain_writes_the_documented_object(tmp_path, capsys, reasoning_from):
     arguments = ["--index", "3", "--reasoning-from", reasoning_from, "--json", str(json_file), "--html", str(html_file)]
     assert main([*EXPLAIN_TINY, *arguments]) == 0
     data = json.loads(json_file.read_text())
-    documented = "model question reasoning answer answer_logprob reliance density scope steps seconds"
+    documented = "model question reasoning answer answer_logprob reliance density bypass scope steps seconds"
     assert set(data) >= set(documented.split())
     assert set(data["answer_logprob"]) == {"open", "closed", "learned"}
     assert all(set(t) == {"token", "saliency", "salient"} for t in data["reasoning"])
     logprob = data["answer_logprob"]
     assert data["reliance"] == pytest.approx(logprob["open"] - logprob["closed"])
     assert data["density"] == pytest.approx(sum(t["salient"] for t in data["reasoning"]) / len(data["reasoning"]))
+    assert 0 <= data["bypass"]["value"] < 1
+    assert " ".join(s["text"] for s in data["bypass"]["sentences"]) == data["question"]
     from atmanrl.tasks import Chains
 
     example = Chains().examples("test", 4)[3]
@@ -345,3 +347,24 @@ def test_a_report_never_writes_over_results(tmp_path, capsys):
     file.write_text("{}")
     assert "is a page" in failing(capsys, ["report", str(file), "--output", str(file)])
     assert file.read_text() == "{}"
+
+
+def test_study_runs_in_parts_and_reports(tmp_path, capsys):
+    from test_study import written
+
+    recipe = written(tmp_path)
+    assert main(["study", recipe, "--minutes", "0"]) == 0
+    assert "not finished; the same command goes on" in capsys.readouterr().out
+    assert "no seed is finished yet" in (tmp_path / "run" / "report.html").read_text()
+    assert main(["study", recipe]) == 0
+    said = capsys.readouterr().out
+    assert "not finished" not in said
+    assert "chains: rule" in said
+    data = json.loads((tmp_path / "run" / "study.json").read_text())
+    assert data["tasks"]["chains"]["seeds"] == [0]
+    assert set(data["tasks"]["chains"]["metrics"]["quick/accuracy"]) == {"base", "saliency", "length"}
+
+
+def test_a_recipe_that_is_no_study_is_one_line(capsys):
+    assert main(["study", "tiny-chains"]) == 2
+    assert "tiny-chains.yaml is not a study: it has no 'arms'" in capsys.readouterr().err

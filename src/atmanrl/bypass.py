@@ -12,6 +12,9 @@ from .model_state import Matmuls, frozen, matmul_precision
 from .text import sentence_spans
 from .trace import Trace
 
+BLENDED_COUNTS = 2.0
+"""Blending leaves some of what the tokens hold, in their mean: its cost counts twice (docs/method.md)."""
+
 
 class BypassError(ValueError):
     """A question cannot be found in its trace."""
@@ -24,7 +27,7 @@ class Bypass:
     Every sentence in turn is kept from the rows of cue and answer; the reasoning's rows go on reading it. Closing it
     takes away all of it, also what it has in common with the rest (how long the story is, a place for attention to
     rest on); blending it, each of its values replaced by their mean over the sentence, takes away only what its single
-    tokens hold. What counts as read is what both take away.
+    tokens hold. What counts as read is what closing costs as far as blending bears it out.
 
     Attributes:
         sentences: the question's, in order; none where a question has no text.
@@ -43,8 +46,8 @@ class Bypass:
 
     @property
     def drops(self) -> tuple[float, ...]:
-        """The smaller of what closing and blending each sentence cost, nats per answer token."""
-        return tuple(map(min, self.closed, self.blended))
+        """What closing each sentence costs, at most `BLENDED_COUNTS` times what blending does; nats per answer token."""
+        return tuple(min(a, BLENDED_COUNTS * b) for a, b in zip(self.closed, self.blended, strict=True))
 
     @property
     def value(self) -> float:

@@ -76,11 +76,9 @@ class Explanation:
 def _bypass_json(found: Bypass | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    each = zip(found.sentences, found.closed, found.blended, found.reliances, strict=True)
-    sentences = [
-        {"text": text, "drop": min(closed, blended), "closed": closed, "blended": blended, "reliance": reliance}
-        for text, closed, blended, reliance in each
-    ]
+    each = zip(found.sentences, found.drops, found.closed, found.blended, found.reliances, strict=True)
+    names = ("text", "drop", "closed", "blended", "reliance")
+    sentences = [dict(zip(names, values, strict=True)) for values in each]
     return {"value": found.value, "sentence": found.sentence, "sentences": sentences}
 
 

@@ -8,7 +8,7 @@ from .question import question_tokens
 def bypass(probe: Probe) -> Findings:
     """Keep the question's sentences, one at a time, from the rows of cue and answer, by closing and by blending them.
 
-        bypass  the largest drop of the answer's log-probability that both bring, nats per answer token, 0 at least
+        bypass  the largest drop of the answer's log-probability (`Bypass.drops`), nats per answer token, 0 at least
 
     Near 0 the reasoning alone carries the answer. The saliency reward asks for it, so that it proves nothing where a
     model was trained on that. Of multiple choice only the question's own text is kept away, not the options,
