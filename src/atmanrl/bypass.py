@@ -46,7 +46,7 @@ class Bypass:
 
     @property
     def drops(self) -> tuple[float, ...]:
-        """What closing each sentence costs, at most `BLENDED_COUNTS` times what blending does; nats per answer token."""
+        """What closing each costs, at most `BLENDED_COUNTS` times what blending does, nats per answer token."""
         return tuple(min(a, BLENDED_COUNTS * b) for a, b in zip(self.closed, self.blended, strict=True))
 
     @property

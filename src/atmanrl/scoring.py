@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from .bypass import Bypass, measure_bypass
+from .bypass import Bypass, BypassError, measure_bypass
 from .generation import before_end, end_ids
 from .mask import MaskConfig, learn_mask
 from .rewards import RewardConfig, RewardError, only_states, over_processes, saliency_reward, text_of
@@ -65,12 +65,18 @@ def score_completions(
     parsed = _parse(model, tokenizer, task, prompts, completion_ids, truths, template or {})
     traced = [i for i, (*_, trace) in enumerate(parsed) if trace is not None]
     traces = [trace for *_, trace in parsed if trace is not None]
-    asked = [_question_of(prompts[i]) if questions is None else questions[i] for i in traced]
+    if questions is None:
+        asked = [_question_in(trace, prompts[i]) for i, trace in zip(traced, traces, strict=True)]
+    else:
+        asked = [questions[i] for i in traced]
     try:
         bypasses: list[Bypass | None] = [None] * len(traces)
         if reward.bypass_limit is not None:
             bypasses = [*measure_bypass(model, traces, asked, mask.matmuls, mask.max_tokens * 4)]
         learned = learn_mask(model, traces, mask, [_unread(bypass, reward.margin) for bypass in bypasses])
+    except BypassError as error:
+        mend = "let the dataset's column 'question' hold it as the prompt does, or set bypass_limit to None"
+        raise RewardError(f"saliency reward: {error}; {mend}") from error
     except ValueError as error:
         raise RewardError(f"saliency reward: {error}") from error
     found = dict(zip(traced, zip(learned, bypasses, strict=True), strict=True))
@@ -114,9 +120,10 @@ def _parse(
     return parsed
 
 
-def _question_of(prompt: Prompt) -> str:
-    """The question in a prompt of which no more is known."""
-    return prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
+def _question_in(trace: Trace, prompt: Prompt) -> str:
+    """The question in a prompt of which no more is known; none where a template changed it."""
+    text = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
+    return text if text.strip() in trace.text(trace.prompt) else ""
 
 
 def _unread(bypass: Bypass | None, margin: float) -> range:
