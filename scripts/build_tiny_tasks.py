@@ -1,4 +1,4 @@
-"""Build the bundled models of the tasks after `chains`: tiny-hinted, tiny-uneven, tiny-decoy.
+"""Build the bundled models of the tasks after `chains`: tiny-hinted, tiny-uneven; and tiny-decoy, not good enough yet.
 
     OMP_NUM_THREADS=2 python scripts/build_tiny_tasks.py [NAME ...]      # two minutes each on 2 cores
 

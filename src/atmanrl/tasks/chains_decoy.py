@@ -22,7 +22,7 @@ def decoy(example: Example, rng: random.Random) -> str:
 
 
 def decoyed_reasoning(example: Example, rng: random.Random) -> str:
-    """The steps with decoys scattered among them: what `tiny-decoy` writes."""
+    """The steps with decoys scattered among them, as filler is in `chains`."""
     parts = []
     for step in (*example.steps, None):
         for _ in range(rng.choices((0, 1, 2), FILLER_ODDS)[0]):
