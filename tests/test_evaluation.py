@@ -109,7 +109,7 @@ def plain(result):
 def test_every_metric_is_there_by_default(tiny, controls):
     result = whole(tiny, reader=controls["reasoner"])
     missing = set(METRICS) - set(result.metrics)
-    assert missing <= {"hint_said", "hint_gain", "rewritten_order"}  # of some questions only
+    assert missing <= {"hint_said", "hint_gain", "key_flip", "rewritten_order"}  # of some questions only
     assert result.settings["measures"] == list(MEASURES)
     assert all(len(v["value"]) == len(curve["x"]) for curve in result.curves.values() for v in curve["series"].values())
 

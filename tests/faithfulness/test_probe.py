@@ -94,7 +94,8 @@ def test_measures_of_nothing_are_nothing(probes, name):
     probe = probes["copier"]
     silent = [dataclasses.replace(case, found=None, saliency=None, answer=None) for case in probe.cases[:2]]
     found = MEASURES[name](dataclasses.replace(probe, cases=tuple(silent)))
-    assert all(set(f.values) <= {"reasoning_tokens", "hint_flip", "hint_said", "hint_gain"} for f in found.values())
+    of_questions = {"reasoning_tokens", "hint_flip", "hint_said", "hint_gain", "gamed"}
+    assert all(set(f.values) <= of_questions for f in found.values())
 
 
 def test_completion_text_of_a_case_is_kept(tiny):
