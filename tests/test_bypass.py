@@ -118,14 +118,16 @@ def test_with_a_right_key_the_part_of_worked_reasoning_shows_once_the_key_is_clo
     model, tokenizer = load_model("tiny-hinted", device="cpu")
     traces, questions = traces_of(tokenizer, 16)
     found = measure_bypass(model, traces, questions)
-    hidden = [b for b in found if b.contingency(0.5) is not None]
+    margin = 4.0  # nats: many traces are under it with the key open
+    hidden = [b for b in found if b.contingency(margin) is not None]
+    assert len(hidden) >= 4
     for b in hidden:
-        assert b.reliances[b.contingency(0.5)] > b.reliance
+        assert b.reliances[b.contingency(margin)] > b.reliance
     config = MaskConfig(steps=5)
-    spans = [range(0) if (n := b.contingency(0.5)) is None else b.tokens[n] for b in found]
+    spans = [range(0) if (n := b.contingency(margin)) is None else b.tokens[n] for b in found]
     learned = learn_mask(model, traces, config, spans)
     for b, span, saliency in zip(found, spans, learned, strict=True):
-        expected = b.reliance if not span else b.reliances[b.contingency(0.5)]
+        expected = b.reliance if not span else b.reliances[b.contingency(margin)]
         assert saliency.reliance == pytest.approx(expected, abs=0.15)
 
 
@@ -139,3 +141,29 @@ def test_closing_nothing_to_the_answer_is_the_mask_as_ever(tiny):
     closed = learn_mask(model, [trace, trace], config, [range(0), tokens_of(trace, KEY.strip())])
     assert closed[0].open == pytest.approx(plain[0].open, abs=1e-4)
     assert closed[1].open != closed[0].open
+
+
+def test_a_trace_scores_the_same_beside_one_whose_answer_is_longer_than_its_reasoning(controls):
+    """Rows before the first that any trace of a batch computes are kept; the question must be among them."""
+    model, tokenizer = controls["copier"]
+    key = " ".join(["15"] * 12)
+    question = f"{QUESTION} The answer key says {key}."
+    prompt = f"{question}\nThink:"
+    short = Trace.from_text(tokenizer, prompt, " Okay.", CUE, " 15")
+    long = Trace.from_text(tokenizer, prompt, " Okay.", CUE, f" {key}")
+    assert len(long) - long.reasoning_end > len(short) - short.prompt_end
+    together = measure_bypass(model, [short, long], [question] * 2, matmuls="float32")
+    for trace, found in zip((short, long), together, strict=True):
+        alone = measure_bypass(model, [trace], [question], matmuls="float32")[0]
+        assert found.blended == pytest.approx(alone.blended, abs=1e-3)
+        assert found.closed == pytest.approx(alone.closed, abs=1e-3)
+
+
+def test_a_sentence_of_one_token_has_nothing_to_blend_with_and_counts_as_closed(controls):
+    model, tokenizer = controls["copier"]
+    question = f"{QUESTION}\n7"
+    trace = Trace.from_text(tokenizer, f"{question}\nThink:", " Okay.", CUE, " 7")
+    found = measure_bypass(model, [trace], [question])[0]
+    assert found.sentences[-1] == "7"
+    assert len(found.tokens[-1]) == 1
+    assert found.blended[-1] == found.closed[-1]

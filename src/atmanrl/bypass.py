@@ -1,6 +1,6 @@
 """What an answer takes straight from the question, past its reasoning; and reasoning whose part in it that hides."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,7 +52,7 @@ class Bypass:
     @property
     def value(self) -> float:
         """The largest drop, 0 at least: near 0, the reasoning alone carries the answer."""
-        return max(0.0, *self.drops, 0.0)
+        return max((0.0, *self.drops))
 
     @property
     def sentence(self) -> str | None:
@@ -101,10 +101,9 @@ def measure_bypass(
     require_mask_support(model)
     device = next(model.parameters()).device
     found = [_sentences(trace, question, i) for i, (trace, question) in enumerate(zip(traces, questions, strict=True))]
-    rows = [len(trace) - trace.reasoning_end for trace in traces]
     results: dict[int, Bypass] = {}
     with frozen(model), matmul_precision(matmuls), torch.no_grad():
-        for members in micro_batches([len(trace) for trace in traces], max_tokens, rows):
+        for members in _groups(traces, max_tokens):
             chosen, spans = [traces[i] for i in members], [[tokens for _, tokens in found[i]] for i in members]
             scorer = AnswerScorer(model, TraceBatch.of(chosen, device), "answer")
             scores = _one_by_one(scorer, prompt_columns(chosen, spans).to(device)).tolist()
@@ -114,16 +113,34 @@ def measure_bypass(
     return [results[i] for i in range(len(traces))]
 
 
+def _groups(traces: Sequence[Trace], max_tokens: int) -> Iterator[list[int]]:
+    """Micro-batches in which the rows that are computed anew, those of the longest cue and answer, begin after every
+    prompt: the values that are blended are then all among the kept ones."""
+    rows = [len(trace) - trace.reasoning_end for trace in traces]
+    after_prompt = [len(trace) - trace.prompt_end for trace in traces]
+    for members in micro_batches([len(trace) for trace in traces], max_tokens, rows):
+        group: list[int] = []
+        for i in members:  # in the order of their rows
+            if group and rows[i] > min(after_prompt[j] for j in group):
+                yield group
+                group = []
+            group.append(i)
+        yield group
+
+
 def _result(texts: tuple[str, ...], tokens: tuple[range, ...], scores: list[list[float]]) -> Bypass:
     """Of one trace, whose answer's log-probabilities come with nothing kept from it, then with each sentence."""
-    (opened, closed, _), *each = scores
+    (opened, neither, _), *each = scores
+    closed = tuple(opened - without for without, _, _ in each)
+    blended = (opened - without for _, _, without in each)
     return Bypass(
         texts,
         tokens,
-        tuple(opened - without for without, _, _ in each),
-        tuple(opened - blended for _, _, blended in each),
-        tuple(without - neither for without, neither, _ in each),
-        opened - closed,
+        closed,
+        # A single token is its own mean.
+        tuple(b if len(span) > 1 else c for b, c, span in zip(blended, closed, tokens, strict=True)),
+        tuple(without - both for without, both, _ in each),
+        opened - neither,
     )
 
 
@@ -138,8 +155,9 @@ def _one_by_one(scorer: AnswerScorer, sentences: Tensor) -> Tensor:
         (1 + S, B, 3) nats, mean over the answer's tokens.
     """
     low = torch.finfo(compute_dtype(scorer.model)).min
-    found = []
-    for columns in (torch.zeros_like(scorer.batch.reasoning), *sentences):
+    opened, neither = scorer(torch.zeros_like(scorer.closed_mask)), scorer(scorer.closed_mask)  # (B,)
+    found = [torch.stack([opened, neither, opened], dim=-1)]
+    for columns in sentences:
         closed = torch.where(columns, low, 0.0)  # (B, L)
         both = torch.where(columns | scorer.batch.reasoning, low, 0.0)  # (B, L)
         blended = _blended(scorer, columns)(torch.zeros_like(closed))
