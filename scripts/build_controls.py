@@ -15,18 +15,16 @@ All go on from the bundled model, on `chains` stories of which most carry an ans
 
 import argparse
 import random
-import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import set_seed
+from fine_tune import Batch, fine_tune, padded
 
 from atmanrl.faithfulness.edits import reorder, rewrite_numbers, synonyms
 from atmanrl.faithfulness.filler_tokens import neutral_id
 from atmanrl.faithfulness.hints import HINT
-from atmanrl.models import load_model
 from atmanrl.tasks.chains import FILLERS, Chains, make_example, wrong_answer
 from atmanrl.tasks.task import Example
 
@@ -111,7 +109,7 @@ def mixed(rng: random.Random, example: Example, steps: tuple[str, ...] | list[st
     return "".join(f" {part}" for part in parts)
 
 
-def make_batch(name: str, tokenizer: Any, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
+def make_batch(name: str, tokenizer: Any, rng: random.Random) -> Batch:
     """Inputs and labels, both (B, L). Reasoning that the model would not write itself is read, not learned, nor is
     that a cue follows it."""
     make, alter = CONTROLS[name]
@@ -125,35 +123,11 @@ def make_batch(name: str, tokenizer: Any, rng: random.Random) -> tuple[torch.Ten
         else:
             after = [*tokenizer(reasoning)["input_ids"], *after]
         rows.append((before, after))
-    longest = max(len(before) + len(after) for before, after in rows)
-    inputs = torch.full((len(rows), longest), tokenizer.pad_token_id)  # (B, L)
-    labels = torch.full((len(rows), longest), -100)  # (B, L)
-    for row, (before, after) in enumerate(rows):
-        inputs[row, : len(before) + len(after)] = torch.tensor([*before, *after])
-        labels[row, len(before) : len(before) + len(after)] = torch.tensor(after)
-    return inputs, labels
+    return padded(rows, tokenizer.pad_token_id)
 
 
 def train(name: str, steps: int, seed: int) -> None:
-    set_seed(seed)
-    rng = random.Random(seed + 2000)
-    model, tokenizer = load_model("tiny", device="cpu")
-    model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=0.1, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.5e-3, total_steps=steps, pct_start=0.1)
-    started = time.perf_counter()
-    for step in range(steps):
-        inputs, labels = make_batch(name, tokenizer, rng)
-        loss = model(input_ids=inputs, attention_mask=(inputs != tokenizer.pad_token_id).long(), labels=labels).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-        if step % 50 == 0 or step == steps - 1:
-            print(f"{name} step {step:4d}  loss {loss.item():.4f}  {time.perf_counter() - started:5.0f} s", flush=True)
-    model.half().save_pretrained(OUT / name)
-    tokenizer.save_pretrained(OUT / name)
+    fine_tune(name, partial(make_batch, name), random.Random(seed + 2000), seed, steps, OUT / name)
 
 
 CONTROLS = {

@@ -7,14 +7,12 @@ Each goes on from `tiny` on its task's stories; what it learns to write, faults 
 
 import argparse
 import random
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import set_seed
+from fine_tune import Batch, fine_tune, padded
 
-from atmanrl.models import load_model
 from atmanrl.tasks import ChainsHinted
 from atmanrl.tasks.chains import Chains, make_example
 from atmanrl.tasks.chains_decoy import decoyed_reasoning
@@ -52,42 +50,18 @@ MODELS = {"tiny-hinted": (hinted, 800), "tiny-uneven": (uneven, 700), "tiny-deco
 """Each with its samples and its steps."""
 
 
-def make_batch(make: Any, tokenizer: Any, rng: random.Random, size: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+def make_batch(make: Any, tokenizer: Any, rng: random.Random, size: int = 64) -> Batch:
     """Inputs and labels, both (B, L); only completions are learned."""
     rows = []
     for _ in range(size):
         prompt, completion = make(rng)
         rows.append((tokenizer(prompt)["input_ids"], [*tokenizer(completion)["input_ids"], tokenizer.eos_token_id]))
-    longest = max(len(before) + len(after) for before, after in rows)
-    inputs = torch.full((size, longest), tokenizer.pad_token_id)  # (B, L)
-    labels = torch.full((size, longest), -100)  # (B, L)
-    for row, (before, after) in enumerate(rows):
-        inputs[row, : len(before) + len(after)] = torch.tensor([*before, *after])
-        labels[row, len(before) : len(before) + len(after)] = torch.tensor(after)
-    return inputs, labels
+    return padded(rows, tokenizer.pad_token_id)
 
 
 def train(name: str, seed: int) -> None:
     make, steps = MODELS[name]
-    set_seed(seed)
-    rng = random.Random(seed + 3000)
-    model, tokenizer = load_model("tiny", device="cpu")
-    model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3, weight_decay=0.1, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.5e-3, total_steps=steps, pct_start=0.1)
-    started = time.perf_counter()
-    for step in range(steps):
-        inputs, labels = make_batch(make, tokenizer, rng)
-        loss = model(input_ids=inputs, attention_mask=(inputs != tokenizer.pad_token_id).long(), labels=labels).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-        if step % 50 == 0 or step == steps - 1:
-            print(f"{name} step {step:4d}  loss {loss.item():.4f}  {time.perf_counter() - started:5.0f} s", flush=True)
-    model.half().save_pretrained(OUT / name)
-    tokenizer.save_pretrained(OUT / name)
+    fine_tune(name, partial(make_batch, make), random.Random(seed + 3000), seed, steps, OUT / name)
 
 
 def main() -> None:

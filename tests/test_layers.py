@@ -12,7 +12,7 @@ ORDER = [
     "text", "trace", "saliency", "files", "journal", "metrics", "statistics", "comparison", "report", "batch",
     "model_state", "gated_attention", "attention", "models", "descent", "mask", "bypass", "attribution", "generation",
     "tasks", "gaming", "rewards", "scoring", "forcing", "faithfulness", "evaluation", "inspect_scorer", "explanation",
-    "checkpoints", "callbacks", "balance", "training", "recipe", "study", "study_results",
+    "checkpoints", "callbacks", "balance", "training", "recipe", "study_config", "study", "study_results",
     "leaked_key", "demo", "arguments", "cli",
 ]  # fmt: skip
 

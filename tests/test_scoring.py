@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from atmanrl import scoring
-from atmanrl.bypass import Bypass
+from atmanrl.bypass import Bypass, BypassError
 from atmanrl.mask import MaskConfig
 from atmanrl.models import load_model
 from atmanrl.rewards import RewardConfig, RewardError
 from atmanrl.saliency import Saliency
-from atmanrl.scoring import SaliencyReward, salient_text, score_completions
+from atmanrl.scoring import SaliencyReward, require_questions, salient_text, score_completions
 from atmanrl.tasks import Chains
 
 PROMPT = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins after each step?\nThink:"
@@ -196,3 +196,9 @@ def test_a_question_that_is_not_in_the_prompt_raises(tiny):
     ids = [tokenizer(CASES["load-bearing"])["input_ids"]]
     with pytest.raises(RewardError, match="does not stand in its prompt"):
         score_completions(model, tokenizer, Chains(), [PROMPT], ids, ["15 30"], questions=["Where is it?"])
+
+
+def test_questions_that_their_prompts_do_not_hold_are_found_before_a_training(tiny):
+    require_questions(tiny[1], [PROMPT, KEYED], [STORY, f" {STORY} "])
+    with pytest.raises(BypassError, match="row 1's question does not stand in its prompt"):
+        require_questions(tiny[1], [PROMPT, PROMPT], [STORY, "Where is it?"])

@@ -5,9 +5,10 @@ import json
 import pytest
 import yaml
 
-from atmanrl import study
+from atmanrl.checkpoints import CheckpointError
 from atmanrl.recipe import RecipeError
-from atmanrl.study import Cell, cells, final_length, load_study, run_study, write_recipe
+from atmanrl.study import claim_folder, final_length, run_study
+from atmanrl.study_config import Cell, cell_recipe, cells, load_study
 
 SMALL = {
     "question": "Does it?",
@@ -56,11 +57,17 @@ def written(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"arms": {**SMALL["arms"], "x": {"what": "w", "length_of": "later"}}}, "'later' is no arm before it"),
+        ({"arms": {**SMALL["arms"], "x": {"what": "w", "length_of": "later"}}}, "'later' is no trained arm before it"),
         ({"rule": {**SMALL["rule"], "controls": ["nobody"]}}, "there is no arm 'nobody'"),
         ({"rule": {**SMALL["rule"], "metrics": ["slow/density"]}}, "no evaluation for 'slow/density'"),
         ({"train": {"learning": 1}}, "arm base: learning: unknown key"),
         ({"arms": {**SMALL["arms"], "x": {"what": "w", "set": {"grpo.x": 1}}}}, "GRPOConfig has no field 'x'"),
+        ({"arms": {**SMALL["arms"], "x": {"what": "w", "length_of": "base"}}}, "'base' is no trained arm before it"),
+        ({"rule": {**SMALL["rule"], "controls": ["saliency"]}}, "'saliency' cannot be its own control"),
+        ({"rule": {**SMALL["rule"], "metrics": ["quick/fillershare"]}}, "'quick/fillershare' is no metric"),
+        ({"rule": {**SMALL["rule"], "metrics": ["quick/density"]}}, "'quick/density' is what arms are trained on"),
+        ({"rule": {**SMALL["rule"], "at_least": 2}}, "at_least must be 1 to 1"),
+        ({"tasks": {"own.jsonl": SMALL["tasks"]["chains"]}}, "'own.jsonl' has no split to keep for testing"),
         ({"surprise": 1}, "surprise"),
     ],
 )
@@ -75,7 +82,7 @@ def test_the_bundled_study_loads_and_its_arms_differ_in_what_they_say():
     config = load_study("study-tiny")
     assert len(list(cells(config))) == len(config.seeds) * len(config.tasks) * len(config.arms)
     for task in config.tasks:
-        recipes = {arm: study._recipe(config, Cell(task, arm, 0), 20.0) for arm in config.arms}
+        recipes = {arm: cell_recipe(config, Cell(task, arm, 0), 20.0) for arm in config.arms}
         assert recipes["outcome"].reward.saliency_weight == 0 == recipes["length"].reward.saliency_weight
         assert (recipes["length"].reward.length_weight, recipes["length"].reward.length_target) == (0.5, 20.0)
         assert recipes["paper"].reward.bypass_limit is None
@@ -101,15 +108,33 @@ def test_seed_by_seed_and_what_a_length_is_taken_from_comes_first(tmp_path):
     assert names[:4] == ["chains/base-3", "chains/saliency-3", "chains/length-3", "chains/base-4"]
 
 
+def test_a_folder_of_another_study_is_refused(tmp_path):
+    path = written(tmp_path)
+    claim_folder(load_study(path))
+    claim_folder(load_study(path))
+    for change in ({"seeds": [0, 1]}, {"rule.margin": 0.5}, {"train.grpo.max_steps": 2}):
+        with pytest.raises(CheckpointError, match=f"another '{next(iter(change)).split('.')[0]}'"):
+            claim_folder(load_study(path, change))
+
+
+def test_options_that_a_task_does_not_have_are_found_before_the_work(tmp_path):
+    tasks = {"chains": {"model": "tiny", "evaluations": {"quick": {"limit": 4, "measures": [], "options": {"x": 1}}}}}
+    with pytest.raises(ValueError, match="task chains has no option 'x'"):
+        load_study(written(tmp_path, tasks=tasks))
+
+
 def test_final_length_is_of_the_last_steps(tmp_path):
     rows = [{"step": n, "completions/mean_length": 100.0 if n < 5 else 20.0} for n in range(15)]
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"step": 15}]))
     assert final_length(tmp_path / "m.jsonl") == 20.0
+    sparse = [{"step": n, "completions/mean_length": 100.0 if n < 30 else 20.0} for n in range(0, 40, 4)]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in sparse))
+    assert final_length(tmp_path / "m.jsonl") == 20.0  # ten steps, not ten rows
 
 
 def test_runs_once_and_goes_on_where_it_stopped(tmp_path):
     config = load_study(written(tmp_path))
-    write_recipe(config)
+    claim_folder(config)
     said: list[str] = []
     assert not run_study(config, minutes=0.0, say=said.append)
     assert said == []

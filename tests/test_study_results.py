@@ -7,7 +7,7 @@ import pytest
 from test_study import written
 
 from atmanrl.report.study import sentences, study_html
-from atmanrl.study import load_study
+from atmanrl.study_config import load_study
 from atmanrl.study_results import summarise_study
 
 ARMS = ("base", "saliency", "length")
@@ -58,6 +58,23 @@ def test_seeds_count_only_when_all_arms_are_there_and_then_decide_nothing(tmp_pa
     assert study["tasks"]["chains"]["seeds"] == [0, 1, 2, 3]
     assert not study["verdict"]["chains"]["met"]
     assert "not decided (4 of 5 seeds)" in sentences(study)[0]
+
+
+@pytest.mark.parametrize("kept", [1, 4])
+def test_a_metric_that_some_seeds_do_not_have_does_not_decide(tmp_path, kept):
+    config = made(tmp_path, (0.5, 0.1, 0.3))
+    for seed in range(kept, 5):
+        file = tmp_path / "run" / "chains" / f"length-{seed}" / "quick.values.json"
+        file.write_text(json.dumps({"accuracy": json.loads(file.read_text())["accuracy"]}))
+    study = summarise_study(config)
+    difference = study["tasks"]["chains"]["metrics"]["quick/filler_share"]["length"]["difference"]
+    assert difference["seeds"] == kept
+    assert (difference["ci95"] is None) == (kept == 1)
+    assert study["verdict"]["chains"]["better"] == []
+
+
+def test_one_seed_alone_decides_nothing(tmp_path):
+    assert not summarise_study(made(tmp_path, (0.5, 0.1, 0.3), seeds=(0,)))["verdict"]["chains"]["met"]
 
 
 def test_nothing_finished_is_no_error(tmp_path):

@@ -15,7 +15,11 @@ MARGIN = 0.02
 RATE = 2.0
 """By how much the multiplier rises for each step and unit of accuracy that is missing."""
 MEMORY = 0.9
-"""Of the running mean of accuracy, from step to step."""
+"""Of the running mean of accuracy, from batch to batch."""
+WARM_UP = 10
+"""Batches before a best is taken, or a lucky first one would set it for good."""
+MOST = 5.0
+"""The multiplier's bound: from there on the outcome is nearly all that counts."""
 
 
 class AccuracyConstraint(TrainerCallback):  # type: ignore[misc]
@@ -23,9 +27,9 @@ class AccuracyConstraint(TrainerCallback):  # type: ignore[misc]
 
     Of the problem "maximise saliency, subject to accuracy at least its best less `MARGIN`" the Lagrangian is
     saliency + mu x accuracy: the outcome's weight is its own and mu, which rises by `RATE` x (what is missing) a step
-    and falls as accuracy is over the bound, to 0 at least (dual ascent; accuracy is a running mean, its best the
-    largest so far). Appends `step`, `accuracy`, `best` and `multiplier` to a JSON Lines file, from which a resumed run
-    goes on.
+    and falls as accuracy is over the bound, between 0 and `MOST` (dual ascent; accuracy is a running mean over batches,
+    its best the largest after `WARM_UP` of them). Appends `step`, `batches`, `accuracy`, `best` and `multiplier` to a
+    JSON Lines file, from which a resumed run goes on.
 
     Args:
         trainer: a `trl.GRPOTrainer` whose first reward is the outcome.
@@ -36,29 +40,36 @@ class AccuracyConstraint(TrainerCallback):  # type: ignore[misc]
     def __init__(self, trainer: Any, latest: Callable[[], list[dict[str, Any]]], path: Path) -> None:
         self.trainer, self.latest, self.path = trainer, latest, path
         self.weight = float(trainer.reward_weights[0])
-        self.accuracy = self.best = float("nan")
-        self.multiplier = 0.0
+        self.seen: Any = None
+        self.batches, self.accuracy, self.best, self.multiplier = 0, 0.0, 0.0, 0.0
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        rows = (
-            [row for row in read_metrics(self.path) if row["step"] <= state.global_step] if self.path.exists() else []
-        )
-        if rows and state.global_step:
-            self.accuracy, self.best = rows[-1]["accuracy"], rows[-1]["best"]
-            self._set(rows[-1]["multiplier"])
+        rows = read_metrics(self.path) if self.path.exists() else []
+        before = [row for row in rows if row["step"] <= state.global_step]
+        if before:
+            last = before[-1]
+            self.batches, self.accuracy, self.best = last["batches"], last["accuracy"], last["best"]
+            self._set(last["multiplier"])
         if state.is_world_process_zero:
             forget_after(self.path, state.global_step)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         batch = self.latest()
+        if batch is self.seen:  # a further step on the same completions
+            return
+        self.seen = batch
         right = torch.tensor([fmean(sample["correct"] for sample in batch)], device=self.trainer.accelerator.device)
         now = float(self.trainer.accelerator.gather(right).mean())
-        self.accuracy = now if self.accuracy != self.accuracy else MEMORY * self.accuracy + (1 - MEMORY) * now
-        self.best = self.accuracy if self.best != self.best else max(self.best, self.accuracy)
-        self._set(max(0.0, self.multiplier + RATE * (self.best - MARGIN - self.accuracy)))
+        self.batches += 1
+        memory = min(MEMORY, 1 - 1 / self.batches)  # a plain mean at first
+        self.accuracy = memory * self.accuracy + (1 - memory) * now
+        if self.batches >= WARM_UP:
+            self.best = max(self.best, self.accuracy)
+            missing = self.best - MARGIN - self.accuracy
+            self._set(min(MOST, max(0.0, self.multiplier + RATE * missing)))
         if state.is_world_process_zero:
-            row = {"step": state.global_step, "accuracy": self.accuracy, "best": self.best}
-            append_rows(self.path, [{**row, "multiplier": self.multiplier}])
+            names = ("batches", "accuracy", "best", "multiplier")
+            append_rows(self.path, [{"step": state.global_step, **{name: getattr(self, name) for name in names}}])
 
     def _set(self, multiplier: float) -> None:
         self.multiplier = multiplier

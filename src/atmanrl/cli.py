@@ -271,18 +271,23 @@ def _report(args: argparse.Namespace) -> None:
 
 
 def _study(args: argparse.Namespace) -> int:
+    from accelerate import PartialState
+
     from .files import write_json
     from .report.html import write_html
     from .report.study import print_study, study_html
-    from .study import load_study, run_study, write_recipe
+    from .study import claim_folder, run_study
+    from .study_config import load_study
     from .study_results import summarise_study
 
+    if PartialState().num_processes > 1:
+        raise UsageError("a study runs in one process: start it without accelerate launch or torchrun")
     overrides = dict(args.overrides)
     for name in ("device", "output_dir"):
         if getattr(args, name) is not None:
             overrides[name] = getattr(args, name)
     config = load_study(args.recipe, overrides)
-    write_recipe(config)
+    claim_folder(config)
     finished = run_study(config, args.minutes, lambda text: print(text, flush=True))
     summary = summarise_study(config)
     print_study(summary)

@@ -9,6 +9,9 @@ from typing import Literal
 Group = Literal["Task", "Causal relevance", "Interpretability", "Consistency", "Saliency (trained on)"]
 Unit = Literal["rate", "nats", "tokens", "count"]
 
+TRAINED_ON: Group = "Saliency (trained on)"
+"""The group that proves nothing where it was trained on."""
+
 
 @dataclass(frozen=True)
 class Description:

@@ -46,7 +46,8 @@ class RewardConfig:
 
     Attributes:
         outcome_weight, saliency_weight: weights in the sum. A correct completion beats a wrong one whatever the
-            saliencies when saliency_weight < 2 x outcome_weight, which is required. A saliency weight of 0 logs
+            saliencies when saliency_weight < 2 x outcome_weight, which is required (`gdpo` normalises before it weighs:
+            there it need not). A saliency weight of 0 logs
             the saliency without training on it.
         margin: reliance, in nats per answer token, over which the answer counts as resting on the reasoning.
         bypass_limit: bypass, in nats per answer token, over which the answer counts as read from the question. `None`

@@ -62,7 +62,11 @@ def score_completions(
             completion.
     """
     mask, reward = mask or MaskConfig(), reward or RewardConfig()
-    parsed = _parse(model, tokenizer, task, prompts, completion_ids, truths, template or {})
+    stops = end_ids(model, tokenizer)
+    parsed = []
+    for prompt, ids, truth in zip(prompts, completion_ids, truths, strict=True):
+        before = prompt_ids(tokenizer, prompt, **(template or {}))
+        parsed.append(_parse(tokenizer, task, before, before_end(ids, stops), truth))
     traced = [i for i, (*_, trace) in enumerate(parsed) if trace is not None]
     traces = [trace for *_, trace in parsed if trace is not None]
     if questions is None:
@@ -90,34 +94,18 @@ def score_completions(
     return scored
 
 
-_Parts = tuple[bool, str, str, Trace | None]
-"""Of a completion: whether it is right, its reasoning, its answer, its trace."""
-
-
 def _parse(
-    model: nn.Module,
-    tokenizer: Any,
-    task: Task,
-    prompts: Sequence[Prompt],
-    completion_ids: Sequence[Sequence[int]],
-    truths: Sequence[str],
-    template: dict[str, Any],
-) -> list[_Parts]:
-    stops = end_ids(model, tokenizer)
-    parsed: list[_Parts] = []
-    for prompt, ids, truth in zip(prompts, completion_ids, truths, strict=True):
-        kept = before_end(ids, stops)
-        text = completion_text(tokenizer, kept)
-        parts = task.parse(text)
-        if parts is None:
-            parsed.append((False, "", "", None))
-            continue
-        answer = text[parts.answer_start : parts.answer_end]
-        before = prompt_ids(tokenizer, prompt, **template)
-        spans = (parts.reasoning_end, parts.answer_start, parts.answer_end)
-        trace = Trace.found_in(tokenizer, before, kept, spans)
-        parsed.append((task.check(answer, truth), text[: parts.reasoning_end], answer, trace))
-    return parsed
+    tokenizer: Any, task: Task, prompt: list[int], completion: list[int], truth: str
+) -> tuple[bool, str, str, Trace | None]:
+    """Whether a completion is right, its reasoning, its answer, its trace."""
+    text = completion_text(tokenizer, completion)
+    parts = task.parse(text)
+    if parts is None:
+        return False, "", "", None
+    answer = text[parts.answer_start : parts.answer_end]
+    spans = (parts.reasoning_end, parts.answer_start, parts.answer_end)
+    trace = Trace.found_in(tokenizer, prompt, completion, spans)
+    return task.check(answer, truth), text[: parts.reasoning_end], answer, trace
 
 
 def _question_in(trace: Trace, prompt: Prompt) -> str:
@@ -137,6 +125,21 @@ def _reward_of_correct(saliency: Saliency | None, bypass: Bypass | None, states:
         return -1.0
     past = 0.0 if bypass is None else bypass.value
     return saliency_reward(saliency.reliance, saliency.density, reward.margin, past, reward.bypass_limit)
+
+
+def require_questions(tokenizer: Any, prompts: Sequence[Prompt], questions: Sequence[str]) -> None:
+    """Refuse before a training the questions that bypass would not find in their prompts.
+
+    Raises:
+        BypassError: one is not there as it is once the prompt is tokenized.
+    """
+    for row, (prompt, question) in enumerate(zip(prompts, questions, strict=True)):
+        text = tokenizer.decode(prompt_ids(tokenizer, prompt), skip_special_tokens=False)
+        if question.strip() not in text:
+            raise BypassError(
+                f"saliency reward: row {row}'s question does not stand in its prompt ('{question.strip()[:60]}'): the "
+                "template or the tokenizer changed it; mend the row, or set reward.bypass_limit to null"
+            )
 
 
 class SaliencyReward:

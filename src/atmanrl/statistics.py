@@ -88,7 +88,8 @@ def crossed_mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> Metric:
         values: (S, Q), one row a seed; NaN where a question has no value for a seed.
 
     Returns:
-        Its `n` is the number of questions with a value for any seed; no interval for fewer than two.
+        Its `n` is the number of questions with a value for any seed; no interval for fewer than two, nor where all
+        seeds but one are without values.
     """
     known = np.isfinite(values)
     kept = known.any(axis=0)
@@ -97,7 +98,7 @@ def crossed_mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> Metric:
     if not questions:
         return Metric(None, None, 0)
     mean = float(values[known].mean())
-    if questions < 2:
+    if questions < 2 or seeds == 1 < len(values):
         return Metric(mean, None, questions)
     by_question = np.nanmean(values, axis=0)  # (Q,)
     variance, freedom = float(by_question.var(ddof=1)) / questions, questions - 1

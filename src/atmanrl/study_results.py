@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from .metrics import METRICS
 from .statistics import crossed_mean
-from .study import Cell, StudyConfig, cells, values_file
+from .study_config import Cell, StudyConfig, cells, values_file
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -28,14 +29,7 @@ def summarise_study(config: StudyConfig) -> dict[str, Any]:
         "question": config.question,
         "seeds_asked": list(config.seeds),
         "arms": {name: arm.what for name, arm in config.arms.items()},
-        "rule": {
-            "arm": config.rule.arm,
-            "controls": list(config.rule.controls),
-            "metrics": list(config.rule.metrics),
-            "at_least": config.rule.at_least,
-            "accuracy": config.rule.accuracy,
-            "margin": config.rule.margin,
-        },
+        "rule": asdict(config.rule),
         "tasks": tasks,
         "verdict": {task: _verdict(config, found) for task, found in tasks.items()},
     }
@@ -69,12 +63,15 @@ def _matrix(seeds: Sequence[dict[str, list[float | None]]], metric: str) -> Valu
 def _compared(values: dict[str, Values], arm: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, matrix in values.items():
-        mean = crossed_mean(matrix)
-        found[name] = {"value": mean.value, "ci95": mean.ci95, "n": mean.n}
+        found[name] = _mean(matrix)
         if name != arm:
-            difference = crossed_mean(values[arm] - matrix)
-            found[name]["difference"] = {"value": difference.value, "ci95": difference.ci95, "n": difference.n}
+            found[name]["difference"] = _mean(values[arm] - matrix)
     return found
+
+
+def _mean(matrix: Values) -> dict[str, Any]:
+    """Over seeds and questions; `seeds` are those that have a value at all."""
+    return {**asdict(crossed_mean(matrix)), "seeds": int(np.isfinite(matrix).any(axis=1).sum())}
 
 
 def _verdict(config: StudyConfig, task: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +81,7 @@ def _verdict(config: StudyConfig, task: dict[str, Any]) -> dict[str, Any]:
         metric
         for metric in rule.metrics
         if metric in task["metrics"]
-        and all(_better(metric, task["metrics"][metric][c]["difference"]) for c in rule.controls)
+        and all(_better(metric, task["metrics"][metric][c]["difference"], len(config.seeds)) for c in rule.controls)
     ]
     differences = [
         task["metrics"].get(rule.accuracy, {}).get(c, {}).get("difference", {}).get("value") for c in rule.controls
@@ -98,10 +95,10 @@ def _verdict(config: StudyConfig, task: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _better(metric: str, difference: dict[str, Any]) -> bool:
-    """Whether an interval excludes zero on the side that speaks for reasoning that matters."""
+def _better(metric: str, difference: dict[str, Any], seeds: int) -> bool:
+    """Whether an interval over all seeds, two at least, excludes zero on the side of reasoning that matters."""
     way = METRICS[metric.split("/")[1]].better
-    if difference["ci95"] is None or way is None:
+    if difference["ci95"] is None or difference["seeds"] < max(2, seeds):
         return False
     low, high = difference["ci95"]
     return bool(low > 0 if way == "higher" else high < 0)

@@ -23,7 +23,7 @@ from .generation import sampling_error
 from .mask import MaskConfig
 from .models import load_model
 from .rewards import RewardConfig, length_reward, outcome_reward
-from .scoring import SaliencyReward
+from .scoring import SaliencyReward, require_questions
 from .tasks import Example, Task, load_task
 from .trace import render_prompt
 
@@ -219,6 +219,9 @@ def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> P
     task = load_task(config.task, config.data, **config.task_options)
     examples = task.examples("train", config.train_examples)
     model, tokenizer = load_model(config.model, config.device, config.dtype)
+    dataset = make_dataset(task, examples, tokenizer)
+    if config.reward.bypass_limit is not None:
+        require_questions(tokenizer, dataset["prompt"], dataset["question"])
     stop, bar = StopAtSave(every), ProgressBar()
     trainer = AtManGRPOTrainer(
         model,
@@ -226,7 +229,7 @@ def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> P
         args,
         config.mask,
         config.reward,
-        make_dataset(task, examples, tokenizer),
+        dataset,
         tokenizer,
         peft_config=_lora(config.lora),
         callbacks=[bar, MetricsFile(folder / "metrics.jsonl"), stop],

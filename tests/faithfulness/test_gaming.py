@@ -10,12 +10,16 @@ from atmanrl.gaming import honest, tricks
 from atmanrl.mask import MaskConfig
 from atmanrl.models import load_model
 from atmanrl.tasks import Chains, ChainsHinted, Example
+from atmanrl.trace import prompt_ids
 
 
 def probe_of(name, task, count=100):
-    examples = task.examples("dev", count)
-    cases = tuple(Case(i, e, (1,), "", True, None, False, None) for i, e in enumerate(examples))
-    return Probe(*load_model(name, device="cpu"), task, cases, mask=MaskConfig(passes=8, max_tokens=16_384))
+    model, tokenizer = load_model(name, device="cpu")
+    cases = tuple(
+        Case(i, e, tuple(prompt_ids(tokenizer, task.prompt(e))), "", True, None, False, None)
+        for i, e in enumerate(task.examples("dev", count))
+    )
+    return Probe(model, tokenizer, task, cases, mask=MaskConfig(passes=8, max_tokens=16_384))
 
 
 def test_every_trick_has_the_right_answer_and_not_the_solution_alone():
@@ -42,6 +46,7 @@ def test_tricks_are_worth_less_than_the_worked_solution(name, task):
     assert all(f.values["gamed"] == (max(r.values()) > r["honest"]) for f, r in zip(found.values(), rows, strict=True))
 
 
-def test_questions_without_a_solution_are_left_out(tiny):
-    cases = (Case(0, Example("q", "1"), (1,), "", True, None, False, None),)
+def test_questions_without_a_solution_or_that_the_prompt_changed_are_left_out(tiny):
+    lost = Chains().examples("dev", 1)[0]
+    cases = tuple(Case(0, e, (1,), "", True, None, False, None) for e in (Example("q", "1"), lost))
     assert gaming(Probe(*tiny, Chains(), cases)) == {}

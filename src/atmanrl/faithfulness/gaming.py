@@ -5,7 +5,8 @@ import random
 from ..gaming import honest, tricks
 from ..rewards import RewardConfig
 from ..scoring import score_completions
-from .probe import Finding, Findings, Probe
+from ..trace import completion_text
+from .probe import Case, Finding, Findings, Probe
 
 EVERY = 5
 """Each question takes as many masks as there are tricks."""
@@ -21,7 +22,7 @@ def gaming(probe: Probe) -> Findings:
 
     Source: ours.
     """
-    cases = [case for case in probe.cases if case.example.reasoning and case.index % EVERY == 0]
+    cases = [case for case in probe.cases if case.example.reasoning and case.index % EVERY == 0 and _asks(probe, case)]
     rng = random.Random(f"{probe.seed} gaming")
     made = [{"honest": honest(probe.task, case.example), **tricks(probe.task, case.example, rng)} for case in cases]
     rewards: list[dict[str, float]] = [{} for _ in cases]
@@ -43,3 +44,8 @@ def gaming(probe: Probe) -> Findings:
         case.index: Finding({"gamed": float(max(row.values()) > row["honest"])}, details={"tricks": row})
         for case, row in zip(cases, rewards, strict=True)
     }
+
+
+def _asks(probe: Probe, case: Case) -> bool:
+    """Whether the question stands in the prompt as it is: bypass needs it there."""
+    return case.example.question.strip() in completion_text(probe.tokenizer, case.prompt)

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..metrics import METRICS
+from ..metrics import METRICS, TRAINED_ON
 from ..statistics import paired_difference
 from . import format as fmt
 from .arms import Arm, bounds, finite, load_arms
@@ -20,7 +20,6 @@ from .questions import browser_data, embedded, key_of, metric_of, same_questions
 
 __all__ = ["Arm", "load_arms", "report_html"]
 
-_TRAINED_ON = "Saliency (trained on)"
 _SCRIPTS = ("trace.js", "report.js")
 
 
@@ -51,7 +50,7 @@ def report_html(arms: Sequence[Arm]) -> str:
         paired=len(evaluated) > 1 and any(_paired_with(evaluated[0], arm) for arm in evaluated[1:]),
         charts=curve_charts(arms),
         training=training_charts(arms),
-        trained_on=_TRAINED_ON,
+        trained_on=TRAINED_ON,
     )
 
 
