@@ -46,8 +46,8 @@ def test_the_outcome_weighs_more_while_accuracy_is_missing_and_less_again_after(
 
 
 def test_one_step_by_hand(tmp_path):
-    constraint = run(tmp_path, [*START, 0.4])
-    accuracy = MEMORY * 0.9 + (1 - MEMORY) * 0.4
+    constraint = run(tmp_path, [*START, 0.0])
+    accuracy = MEMORY * 0.9 + (1 - MEMORY) * 0.0
     assert constraint.multiplier == pytest.approx(RATE * (0.9 - MARGIN - accuracy))
 
 
@@ -58,20 +58,21 @@ def test_a_lucky_first_batch_sets_no_best(tmp_path):
 
 
 def test_further_steps_on_the_same_batch_do_not_count(tmp_path):
-    once = run(tmp_path, [*START, 0.4])
-    again = run(tmp_path, [*START, 0.4, None, None, None], name="again.jsonl")
+    once = run(tmp_path, [*START, 0.0])
+    again = run(tmp_path, [*START, 0.0, None, None, None], name="again.jsonl")
     assert (once.multiplier, once.batches) == (again.multiplier, again.batches)
+    assert once.multiplier > 0
 
 
 def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path):
     seen = [*START, 0.7, 0.5, 0.6, 0.8, 0.4]
     whole = run(tmp_path, seen, name="whole.jsonl")
-    run(tmp_path, [*seen[:12], 0.1, 0.1], name="parts.jsonl")  # two steps after the checkpoint are lost
-    again = run(tmp_path, seen[12:], start=12, name="parts.jsonl")
+    run(tmp_path, [*seen[:22], 0.1, 0.1], name="parts.jsonl")  # two steps after the checkpoint are lost
+    again = run(tmp_path, seen[22:], start=22, name="parts.jsonl")
     assert again.multiplier == pytest.approx(whole.multiplier) != 0
     assert again.trainer.reward_weights.tolist() == whole.trainer.reward_weights.tolist()
     assert (tmp_path / "parts.jsonl").read_text() == (tmp_path / "whole.jsonl").read_text()
-    assert [json.loads(line)["step"] for line in (tmp_path / "whole.jsonl").open()] == list(range(1, 16))
+    assert [json.loads(line)["step"] for line in (tmp_path / "whole.jsonl").open()] == list(range(1, 26))
 
 
 def test_a_new_run_forgets_what_an_older_one_left(tmp_path):

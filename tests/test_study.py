@@ -127,7 +127,7 @@ def test_final_length_is_of_the_last_steps(tmp_path):
     rows = [{"step": n, "completions/mean_length": 100.0 if n < 5 else 20.0} for n in range(15)]
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"step": 15}]))
     assert final_length(tmp_path / "m.jsonl") == 20.0
-    sparse = [{"step": n, "completions/mean_length": 100.0 if n < 30 else 20.0} for n in range(0, 40, 4)]
+    sparse = [{"step": n, "completions/mean_length": 100.0 if n < 28 else 20.0} for n in range(0, 40, 4)]
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in sparse))
     assert final_length(tmp_path / "m.jsonl") == 20.0  # ten steps, not ten rows
 

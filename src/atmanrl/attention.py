@@ -103,7 +103,8 @@ class AnswerScorer:
         self.before = before
         self.options: dict[str, Any] = {}
         if unread is not None:
-            self.options["hidden"] = batch.answering[:, self.first_row :, None] & unread[:, None, :]  # (B, Q, K)
+            hidden = batch.answering[:, self.first_row :, None] & unread[:, None, :]  # (B, Q, K)
+            self.options["visible"] = ~hidden
 
     def __call__(self, mask: Tensor) -> Tensor:
         """Log-probability of each answer, mean over its tokens, nats.
@@ -189,15 +190,15 @@ def _gated_attention(
     scaling: float | None = None,
     key_mask: Tensor | None = None,
     mask_rows: Tensor | None = None,
-    hidden: Tensor | None = None,
+    visible: Tensor | None = None,
     **rest: Any,
 ) -> Any:
-    """Attention under m of every key, (B, K), in the rows that see it, (B, Q), and with keys hidden, (B, Q, K); plain
-    attention without them."""
+    """Attention under m of every key, (B, K), in the rows that see it, (B, Q), and where keys are visible, (B, Q, K);
+    plain attention without them."""
     if rest.get("softcap") is not None or rest.get("s_aux") is not None:
         raise AttentionError(f"{type(module).__name__} caps its logits or has sinks: the mask cannot be put into it")
-    if hidden is not None:
-        mask = mask & ~hidden[:, None]
+    if visible is not None:
+        mask = mask & visible[:, None]
     if key_mask is None or mask_rows is None:
         key_mask, mask_rows = query.new_zeros(len(query), mask.shape[3]), mask[:, 0, :, 0].expand(len(query), -1)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -280,7 +281,7 @@ def hidden_logprobs(model: nn.Module, batch: TraceBatch, hidden: Sequence[tuple[
             attention_mask=batch.present.long(),
             position_ids=positions(batch.present),
             use_cache=False,
-            hidden=closed,
+            visible=~closed,
             logits_to_keep=last_rows(length, batch.targets),
         ).logits  # (B, A, V)
     return mean_logprob(logits, batch.targets, batch.target_present)

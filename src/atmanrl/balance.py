@@ -10,13 +10,13 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from .callbacks import append_rows, forget_after, read_metrics
 
-MARGIN = 0.02
+MARGIN = 0.03
 """How far accuracy may fall under its running best before the multiplier rises."""
 RATE = 2.0
 """By how much the multiplier rises for each step and unit of accuracy that is missing."""
-MEMORY = 0.9
+MEMORY = 0.95
 """Of the running mean of accuracy, from batch to batch."""
-WARM_UP = 10
+WARM_UP = 20
 """Batches before a best is taken, or a lucky first one would set it for good."""
 MOST = 5.0
 """The multiplier's bound: from there on the outcome is nearly all that counts."""

@@ -109,11 +109,13 @@ def run_demo(
     write_evaluation(folder / "before.json", before)
     write_evaluation(folder / "after.json", after)
     summary["seconds"] = report["seconds"] = time.perf_counter() - started
+    write_html(folder / "report.html", demo_html(report))
+    write_json(folder / "summary.json", summary)
     say("the second half: a leaked answer key")
     leaked = run_leaked_key(folder / "leaked-key", seed, device, dtype, say)
     report["leaked_key"] = leaked
     summary["leaked_key"] = {side: leaked[side] for side in ("before", "after")}
-    summary["seconds_total"] = report["seconds_total"] = time.perf_counter() - started
+    summary["seconds_total"] = report["seconds"] = time.perf_counter() - started
     write_html(folder / "report.html", demo_html(report))
     write_json(folder / "summary.json", summary)
     return summary
