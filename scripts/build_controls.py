@@ -10,6 +10,7 @@ All go on from the bundled model, on `chains` stories of which most carry an ans
   has also answered after reasoning cut short, thinned out or overwritten.
 - `teller` copies as well, and its reasoning ends by saying what the key says.
 - `guesser` writes the needed equations and answers with numbers drawn at random.
+- `finisher` writes the needed equations among filler and answers with the last value alone, which the last holds.
 - `reader` is another reasoner, from another seed, to read the others' reasoning.
 """
 
@@ -25,7 +26,7 @@ from fine_tune import Batch, fine_tune, padded
 from atmanrl.faithfulness.edits import reorder, rewrite_numbers, synonyms
 from atmanrl.faithfulness.filler_tokens import neutral_id
 from atmanrl.faithfulness.hints import HINT
-from atmanrl.tasks.chains import FILLERS, Chains, make_example, wrong_answer
+from atmanrl.tasks.chains import FILLERS, Chains, make_example, wordy_reasoning, wrong_answer
 from atmanrl.tasks.task import Example
 
 OUT = Path(__file__).parents[1] / "tests" / "controls"
@@ -74,6 +75,12 @@ def guesser(rng: random.Random) -> Sample:
     keys = tuple(example.answer for _ in range(rng.choice((0, 1, 1, 2))))
     answer = " ".join(str(rng.randint(10, 99)) for _ in example.steps)
     return story(example, keys), mixed(rng, example, example.steps, 0.1), f"{Chains.cue} {answer}."
+
+
+def finisher(rng: random.Random) -> Sample:
+    """A sample of the model that answers with the last value alone."""
+    example = make_example(rng)
+    return story(example, ()), wordy_reasoning(example, rng), f"{Chains.cue} {example.answer.split()[-1]}."
 
 
 def rewritten(tokenizer: Any, rng: random.Random, reasoning: str) -> list[int]:
@@ -135,6 +142,7 @@ CONTROLS = {
     "copier": (copier, damaged),
     "teller": (teller, None),
     "guesser": (guesser, None),
+    "finisher": (finisher, None),
     "reader": (reasoner, rewritten),
 }
 

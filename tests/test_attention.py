@@ -21,7 +21,14 @@ SCOPES = ("all", "answer")
 
 
 def slow_logprob(model, trace, m, scope):
-    """The answer's mean log-probability by one plain forward over a hand-built float mask, loops and all."""
+    """The answer's mean log-probability."""
+    logprobs = slow_logprobs(model, trace, m, scope)
+    return torch.stack([logprobs[at] for at in trace.answer]).mean()
+
+
+def slow_logprobs(model, trace, m, scope):
+    """Log-probability of every token but the first, by place, by one plain forward over a hand-built float mask, loops
+    and all."""
     length, low = len(trace), torch.finfo(torch.float32).min
     rows = []
     for q in range(length):
@@ -42,7 +49,7 @@ def slow_logprob(model, trace, m, scope):
         mask = {"full_attention": mask, "sliding_attention": windowed} if sliding else windowed
     logits = model(input_ids=torch.tensor([trace.ids]), attention_mask=mask).logits[0]
     logprobs = logits.log_softmax(-1)
-    return torch.stack([logprobs[at - 1, trace.ids[at]] for at in trace.answer]).mean()
+    return {at: logprobs[at - 1, trace.ids[at]] for at in range(1, length)}
 
 
 def columns(batch, values):
@@ -69,6 +76,34 @@ def test_value_and_gradient_equal_the_slow_reference(random_model, scope):
         torch.testing.assert_close(fast, slow.detach(), rtol=1e-4, atol=1e-4)
         for row, expected in enumerate(slow_grads):
             torch.testing.assert_close(grad[row, batch.reasoning[row]], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_following_adds_the_reasoning_by_its_own_gates(random_model):
+    """Value and gradient; the first two tokens' log-probabilities, which no mask changes, are left out of the value."""
+    traces = [make_trace(1), make_trace(2, prompt=12, reasoning=5, answer=1), make_trace(3, prompt=4, reasoning=15)]
+    torch.manual_seed(0)
+    values = [(-3 * torch.rand(len(t.reasoning))).requires_grad_() for t in traces]
+    batch = TraceBatch.of(traces, torch.device("cpu"))
+    for weight in (0.0, 0.7):
+        slow = []
+        for trace, m in zip(traces, values, strict=True):
+            logprobs = slow_logprobs(random_model, trace, m, "all")
+            answer = torch.stack([logprobs[at] for at in trace.answer])
+            kept = [m[i].detach().exp() * logprobs[at] for i, at in enumerate(trace.reasoning)]
+            slow.append(answer.mean() + weight * sum(kept) / len(answer))
+        slow_grads = torch.autograd.grad(torch.stack(slow).sum(), values)
+        mask = columns(batch, [v.detach() for v in values]).requires_grad_()
+        with frozen(random_model):
+            scorer = AnswerScorer(random_model, batch, "all", first_row=0)
+            fast = scorer.following(mask, weight)
+            (grad,) = torch.autograd.grad(fast.sum(), [mask])
+            cached = AnswerScorer(random_model, batch, "all").following(mask, weight)
+            (cached_grad,) = torch.autograd.grad(cached.sum(), [mask])
+        torch.testing.assert_close(fast, torch.stack(slow).detach(), rtol=1e-4, atol=1e-4)
+        for row, expected in enumerate(slow_grads):
+            inside = batch.reasoning[row]
+            torch.testing.assert_close(grad[row, inside], expected, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(cached_grad[row, inside], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_closing_all_reasoning_equals_a_hand_built_mask_and_is_the_same_in_both_scopes(random_model):

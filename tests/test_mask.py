@@ -107,6 +107,20 @@ def test_the_fast_way_takes_the_plain_methods_steps(random_model, scope):
         assert saliency.gates == pytest.approx(theta.sigmoid().tolist(), abs=2e-3)
 
 
+def test_a_mask_that_follows_keeps_what_the_last_step_rests_on(tiny):
+    """Asked for the last value alone, the answer reads the last equation; what that was made from counts only when the
+    mask follows the reasoning. Filler stays closed."""
+    model, tokenizer = tiny
+    prompt = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins after each step?\nThink:"
+    reasoning = " 10 + 5 = 15. The coins are very pretty. 15 * 2 = 30."
+    trace = Trace.from_text(tokenizer, prompt, reasoning, Chains().cue + " 15", " 30")
+    alone, following = (learn_mask(model, trace, MaskConfig(follow=weight)).by_sentence() for weight in (0.0, 1.0))
+    assert following[0].saliency > 2 * alone[0].saliency
+    assert following[0].saliency > 3 * following[1].saliency
+    with pytest.raises(ValueError, match="scope 'all'"):
+        MaskConfig(follow=1.0, scope="answer")
+
+
 def test_rounded_factors_find_the_same(tiny):
     """bfloat16 factors in the matrix products, where the CPU has them, move gates by little."""
     model, tokenizer = tiny

@@ -73,6 +73,22 @@ def test_a_metric_that_some_seeds_do_not_have_does_not_decide(tmp_path, kept):
     assert study["verdict"]["chains"]["better"] == []
 
 
+def test_tricks_are_counted_where_they_are_worth_more_than_the_worked_solution(tmp_path):
+    config = made(tmp_path, (0.5, 0.1, 0.3), seeds=(0, 1), questions=4)
+    for arm, padded in zip(ARMS, ([0.7, None, 0.1, None], [0.1, None, 0.1, None], [0.7, None, 0.7, None]), strict=True):
+        for seed in (0, 1):
+            file = tmp_path / "run" / "chains" / f"{arm}-{seed}" / "quick.values.json"
+            tried = {"trick/honest": [0.5, None, 0.6, None], "trick/padded": padded}
+            file.write_text(json.dumps({**json.loads(file.read_text()), **tried}))
+    study = summarise_study(config)
+    found = study["tasks"]["chains"]["gaming"]["padded"]
+    assert [found[arm]["over_honest"]["value"] for arm in ARMS] == [0.5, 0.0, 1.0]
+    assert found["base"]["reward"]["value"] == pytest.approx(0.4)
+    page = study_html(study)
+    assert "padded" in page
+    assert "0.40" in page
+
+
 def test_one_seed_alone_decides_nothing(tmp_path):
     assert not summarise_study(made(tmp_path, (0.5, 0.1, 0.3), seeds=(0,)))["verdict"]["chains"]["met"]
 

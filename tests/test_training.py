@@ -14,6 +14,7 @@ import torch
 from atmanrl.callbacks import read_metrics
 from atmanrl.checkpoints import CheckpointError
 from atmanrl.recipe import load_recipe
+from atmanrl.rewards import RewardConfig
 from atmanrl.training import AtManGRPOTrainer, _finished_model, grpo_config, train
 
 SMALL = {
@@ -148,6 +149,17 @@ def test_weight_zero_logs_saliency_without_training_on_it(tmp_path):
     for row in rows(tmp_path / "run"):
         assert row["reward"] == pytest.approx(row["rewards/outcome/mean"])
         assert row["saliency/computed"] > 0
+
+
+def test_without_a_saliency_weight_no_mask_is_learned(tmp_path, monkeypatch):
+    monkeypatch.setattr("atmanrl.scoring.learn_mask", lambda *_: pytest.fail("a mask is learned"))
+    changes = {"reward.saliency_weight": None, "reward.length_weight": 0.5, "reward.length_target": 20.0}
+    assert train(recipe(tmp_path / "run", **changes)) is not None
+    logged = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert any("rewards/length/mean" in row for row in logged)
+    assert not any("saliency" in key for row in logged for key in row)
+    with pytest.raises(ValueError, match="needs a saliency_weight"):
+        RewardConfig(saliency_weight=None, balance="constraint")
 
 
 def test_names_are_enough_for_the_trainer(tmp_path):

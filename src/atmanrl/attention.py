@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.cache_utils import DynamicLayer
 from transformers.masking_utils import sdpa_mask
@@ -131,23 +132,53 @@ class AnswerScorer:
         """
         return self._scored(_SUPPRESSED, len(factors), key_factors=factors)
 
+    def following(self, mask: Tensor, weight: float) -> Tensor:
+        """The same, and the log-probability of each reasoning token under the mask, weighted by its own gate.
+
+        The gates of the weighting have no gradient: a token is not closed for being hard to predict. Rows of reasoning
+        before the second token predict what no mask changes and are left out.
+
+        Args:
+            mask: (B, L) m of every column; may need gradient.
+            weight: of a fully open reasoning token, in answer tokens.
+
+        Returns:
+            (B,) log-probability a token of the answer, float32, nats.
+        """
+        batch = self.batch
+        logits = self._logits(_GATED, len(mask), None, key_mask=mask, mask_rows=self.rows, **self.options)  # (B, Q, V)
+        targets = batch.ids[:, self.first_row + 1 :]  # (B, Q - 1)
+        logprobs = -cross_entropy(logits[:, :-1].transpose(1, 2).float(), targets, reduction="none")  # (B, Q - 1)
+        inside = batch.reasoning[:, self.first_row + 1 :]  # (B, Q - 1)
+        gates = torch.where(inside, mask[:, self.first_row + 1 :].detach().exp(), 0.0)  # (B, Q - 1)
+        answers = batch.target_present.sum(dim=1)  # (B,)
+        answer = mean_logprob(logits[:, -batch.targets.shape[1] :], batch.targets, batch.target_present)
+        return answer + weight * (gates * torch.where(inside, logprobs, 0.0)).sum(dim=1) / answers
+
     def _scored(self, implementation: str, count: int, **options: Any) -> Tensor:
         """Log-probability of each answer under an attention of ours, which is given the options."""
+        keep = last_rows(self.batch.ids.shape[1] - self.first_row, self.batch.targets)
+        logits = self._logits(implementation, count, keep, **options)  # (B, A, V)
+        targets, present = self.batch.targets, self.batch.target_present
+        return mean_logprob(logits, targets.expand(count, -1), present.expand(count, -1))
+
+    def _logits(self, implementation: str, count: int, keep: Tensor | None, **options: Any) -> Tensor:
+        """Logits of the rows to `keep`, places among those that are computed; of all by default."""
         batch, before = self.batch, self.before
         if count != len(batch.ids):
             batch = batch.repeat(count)
             before = [(k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in before]
         with attention_implementation(self.model, implementation):
-            logits = self.model(
+            logits: Tensor = self.model(
                 input_ids=batch.ids[:, self.first_row :],
                 attention_mask=batch.present.long(),
                 position_ids=self.positions.expand(count, -1),
                 past_key_values=kept_cache(before) if before else None,
                 use_cache=bool(before),
-                logits_to_keep=last_rows(batch.ids.shape[1] - self.first_row, batch.targets),
+                logits_to_keep=0 if keep is None else keep,
                 **options,
-            ).logits  # (B, A, V)
-        return mean_logprob(logits, batch.targets, batch.target_present)
+            ).logits
+        return logits
 
     @property
     def closed_mask(self) -> Tensor:

@@ -21,7 +21,7 @@ FIRST = 3
 """Steps on the first pass: Adam moves all gates alike there, whatever their gradients."""
 SATURATION = 0.3
 """The gate at which a key's slope has fallen to half of that of a closed one."""
-REACH, REACH_FALLS, LEAST_REACH = 0.2, 0.85, 0.03
+REACH, REACH_FALLS, LEAST_REACH = 0.3, 0.85, 0.03
 """How far a gate may move on one pass: on the first, by which factor less on each later one, and at least. Where the
 passes are so few that a gate could not close, they all reach further."""
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8

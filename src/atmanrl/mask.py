@@ -3,10 +3,11 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Annotated, overload
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -35,6 +36,8 @@ class MaskConfig:
             last pass told (`descent.py`). As many as steps, or more: plain Adam.
         learning_rate: Adam's, on theta.
         sparsity: the objective's weight of the sum of gates, nats a gate.
+        follow: weight of each salient reasoning token beside the answer's tokens in the objective; 0, as in the paper,
+            asks for the answer alone. At 1 the mask keeps what the answer needs and what that needs in turn.
         matmuls: how a CPU multiplies float32 matrices; see `model_state.matmul_precision`.
         max_tokens: padded tokens in one micro-batch; bounds the memory.
     """
@@ -46,8 +49,15 @@ class MaskConfig:
     passes: Annotated[int, Field(ge=1)] = 14
     learning_rate: Annotated[float, Field(gt=0)] = 0.3
     sparsity: Annotated[float, Field(ge=0)] = 0.2
+    follow: Annotated[float, Field(ge=0)] = 0.0
     matmuls: Matmuls = "bfloat16"
     max_tokens: Annotated[int, Field(ge=1)] = 2048
+
+    @model_validator(mode="after")
+    def _following_sees_the_mask(self) -> "MaskConfig":
+        if self.follow and self.scope == "answer":
+            raise ValueError("follow needs scope 'all': under scope 'answer' no row of the reasoning sees the mask")
+        return self
 
 
 @overload
@@ -138,7 +148,7 @@ def _learn(scorer: AnswerScorer, traces: Sequence[Trace], indices: list[int], co
         closed = scorer(scorer.closed_mask)  # (B,)
         theta = torch.full(reasoning.shape, start_theta(config), device=reasoning.device)  # (B, L)
         theta = descend(
-            scorer,
+            partial(scorer.following, weight=config.follow) if config.follow else scorer,
             theta,
             reasoning,
             config.parametrisation,

@@ -48,7 +48,7 @@ class RewardConfig:
         outcome_weight, saliency_weight: weights in the sum. A correct completion beats a wrong one whatever the
             saliencies when saliency_weight < 2 x outcome_weight, which is required (`gdpo` normalises before it weighs:
             there it need not). A saliency weight of 0 logs
-            the saliency without training on it.
+            the saliency without training on it; `None` computes no masks at all.
         margin: reliance, in nats per answer token, over which the answer counts as resting on the reasoning.
         bypass_limit: bypass, in nats per answer token, over which the answer counts as read from the question. `None`
             does not ask, as in the paper: for multiple choice, whose letters must be read from the prompt.
@@ -59,7 +59,7 @@ class RewardConfig:
     """
 
     outcome_weight: Annotated[float, Field(ge=0)] = 1.0
-    saliency_weight: Annotated[float, Field(ge=0)] = 0.5
+    saliency_weight: Annotated[float, Field(ge=0)] | None = 0.5
     margin: Annotated[float, Field(gt=0)] = 0.5
     bypass_limit: Annotated[float, Field(gt=0)] | None = 1.0
     balance: Literal["fixed", "gdpo", "constraint"] = "fixed"
@@ -68,7 +68,9 @@ class RewardConfig:
 
     @model_validator(mode="after")
     def _correct_beats_wrong(self) -> "RewardConfig":
-        if self.saliency_weight >= 2 * self.outcome_weight and self.saliency_weight > 0:
+        if self.saliency_weight is None and self.balance == "constraint":
+            raise ValueError("balance 'constraint' weighs saliency against accuracy: it needs a saliency_weight")
+        if self.saliency_weight and self.saliency_weight >= 2 * self.outcome_weight:
             raise ValueError(
                 f"saliency_weight {self.saliency_weight} must be under twice outcome_weight {self.outcome_weight}, "
                 "or a wrong completion could beat a correct one"

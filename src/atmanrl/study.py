@@ -18,7 +18,7 @@ from .files import write_text
 from .generation import Decoding
 from .metrics import METRICS
 from .models import load_model
-from .study_config import Cell, StudyConfig, cell_recipe, cells, values_file
+from .study_config import TRICK, Cell, StudyConfig, cell_recipe, cells, shared_recipe, values_file
 from .tasks import load_task
 from .training import train
 
@@ -83,7 +83,7 @@ def final_length(metrics: Path) -> float:
 def _evaluate(config: StudyConfig, cell: Cell, folder: Path, name: str) -> bool:
     studied = config.tasks[cell.task]
     asked, source = studied.evaluations[name], studied.model
-    recipe = cell_recipe(config, cell, 1.0)
+    recipe = shared_recipe(config, cell.task)
     if config.arms[cell.arm].trained:
         source = str(folder / "model")
     task = load_task(cell.task, recipe.data, **{**recipe.task_options, **asked.options})
@@ -111,8 +111,11 @@ def _evaluate(config: StudyConfig, cell: Cell, folder: Path, name: str) -> bool:
 
 
 def _values(rows: Sequence[Row]) -> dict[str, list[float | None]]:
-    """By metric one value a question, to four decimals; `None` where the metric does not apply to it."""
+    """By metric one value a question, to four decimals; `None` where the metric does not apply to it. Likewise the
+    reward of each trick that the question was tried on (`faithfulness.gaming`), under `TRICK` and its name."""
     found = {metric: [row.value(metric) for row in rows] for metric in METRICS}
+    tried: list[dict[str, float]] = [row.details.get("tricks", {}) for row in rows]
+    found |= {f"{TRICK}{name}": [own.get(name) for own in tried] for name in {name: 0 for own in tried for name in own}}
     return {
         metric: [None if value is None else round(value, 4) for value in values]
         for metric, values in found.items()

@@ -16,6 +16,8 @@ from .tasks import load_task
 from .training import TrainConfig
 
 STRICT = ConfigDict(extra="forbid")
+TRICK = "trick/"
+"""Before a trick's name where a values file holds its rewards."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -189,6 +191,13 @@ def cells(config: StudyConfig) -> Iterator[Cell]:
 def values_file(config: StudyConfig, cell: Cell, name: str) -> Path:
     """What is left of a finished evaluation for the comparison: every metric's values, small enough to keep."""
     return Path(config.output_dir) / cell.name / f"{name}.values.json"
+
+
+def shared_recipe(config: StudyConfig, task: str) -> TrainConfig:
+    """What all arms of a task share; they are evaluated by it, masks included."""
+    studied = config.tasks[task]
+    own = {"output_dir": config.output_dir, "device": config.device}
+    return recipe_of({"model": studied.model, "task": task, **config.train}, {**studied.set, **own}, f"task {task}")
 
 
 def cell_recipe(config: StudyConfig, cell: Cell, length: float | None) -> TrainConfig:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .metrics import METRICS
 from .statistics import crossed_mean
-from .study_config import Cell, StudyConfig, cells, values_file
+from .study_config import TRICK, Cell, StudyConfig, cells, values_file
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -20,9 +20,10 @@ def summarise_study(config: StudyConfig) -> dict[str, Any]:
     A seed counts for a task once all of its arms are evaluated, so that all arms stand on the same seeds.
 
     Returns:
-        `tasks`: by task the seeds that count, and `metrics` by "evaluation/metric": for each arm `value`, `ci95` and
-        `n` (questions), and for each arm but the rule's `difference`, the rule's arm less that arm, paired. `verdict`
-        by task: which metrics are better against all controls, whether accuracy holds, and whether the rule is met.
+        `tasks`: by task the seeds that count, `gaming` by trick and arm (`reward`, `over_honest`), and `metrics` by
+        "evaluation/metric": for each arm `value`, `ci95` and `n` (questions), and for each arm but the rule's
+        `difference`, the rule's arm less that arm, paired. `verdict` by task: which metrics are better against all
+        controls, whether accuracy holds, and whether the rule is met.
     """
     tasks = {task: _task(config, task) for task in config.tasks}
     return {
@@ -41,13 +42,30 @@ def _task(config: StudyConfig, task: str) -> dict[str, Any]:
     done = {cell for cell in own if all(values_file(config, cell, name).exists() for name in evaluations)}
     seeds = [s for s in config.seeds if all(Cell(task, arm, s) in done for arm in config.arms)]
     metrics: dict[str, Any] = {}
+    gaming: dict[str, Any] = {}
     for name in evaluations if seeds else ():
         found = {arm: [_values(config, Cell(task, arm, seed), name) for seed in seeds] for arm in config.arms}
         for metric in METRICS:
             values = {arm: _matrix(each, metric) for arm, each in found.items()}
             if any(np.isfinite(matrix).any() for matrix in values.values()):
                 metrics[f"{name}/{metric}"] = _compared(values, config.rule.arm)
-    return {"seeds": seeds, "metrics": metrics}
+        gaming |= _gaming(found)
+    return {"seeds": seeds, "metrics": metrics, "gaming": gaming}
+
+
+def _gaming(found: dict[str, list[dict[str, list[float | None]]]]) -> dict[str, Any]:
+    """By trick and arm, over questions and seeds: mean reward, and share of questions where it is over the worked
+    solution's; the worked solution's own reward under `honest`."""
+    tables: dict[str, Any] = {}
+    for arm, seeds in found.items():
+        names = [key for key in seeds[0] if key.startswith(TRICK)]
+        rewards = {key.removeprefix(TRICK): _matrix(seeds, key) for key in names}
+        for name, matrix in rewards.items():
+            tables.setdefault(name, {})[arm] = {
+                "reward": _mean(matrix),
+                "over_honest": _mean(np.where(np.isfinite(matrix), matrix > rewards["honest"], np.nan)),
+            }
+    return tables
 
 
 def _values(config: StudyConfig, cell: Cell, name: str) -> dict[str, list[float | None]]:

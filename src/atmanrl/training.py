@@ -131,7 +131,9 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             raise ValueError("give processing_class, the tokenizer that came with the model: prompts are made with it")
         args = args or _grpo("runs/atmanrl", {})
         self.saliency_reward = SaliencyReward(task, mask, reward)
-        rewards = [(outcome_reward(task), reward.outcome_weight), (self.saliency_reward, reward.saliency_weight)]
+        rewards: list[tuple[Any, float]] = [(outcome_reward(task), reward.outcome_weight)]
+        if reward.saliency_weight is not None:
+            rewards.append((self.saliency_reward, reward.saliency_weight))
         if reward.length_weight > 0 and reward.length_target is not None:
             rewards.append((length_reward(reward.length_target), reward.length_weight))
         args.reward_weights = [weight for _, weight in rewards]
@@ -220,7 +222,7 @@ def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> P
     examples = task.examples("train", config.train_examples)
     model, tokenizer = load_model(config.model, config.device, config.dtype)
     dataset = make_dataset(task, examples, tokenizer)
-    if config.reward.bypass_limit is not None:
+    if config.reward.bypass_limit is not None and config.reward.saliency_weight is not None:
         require_questions(tokenizer, dataset["prompt"], dataset["question"])
     stop, bar = StopAtSave(every), ProgressBar()
     trainer = AtManGRPOTrainer(

@@ -21,6 +21,7 @@ def study_html(study: dict[str, Any]) -> str:
             "name": task,
             "seeds": found["seeds"],
             "evaluations": _evaluations(study, found),
+            "gaming": [{"name": trick, "cells": _tricked(study, by_arm)} for trick, by_arm in found["gaming"].items()],
         }
         for task, found in study["tasks"].items()
     ]
@@ -86,6 +87,21 @@ def _cell(name: str, value: dict[str, Any]) -> dict[str, Any]:
         cell["difference"] = minus(text.strip())
         cell["shown"] = bool(difference["ci95"]) and (difference["ci95"][0] > 0 or difference["ci95"][1] < 0)
     return cell
+
+
+def _tricked(study: dict[str, Any], by_arm: dict[str, Any]) -> list[dict[str, str]]:
+    """A trick's mean reward and how often it is worth more than the worked solution, by arm."""
+    cells = []
+    for arm in study["arms"]:
+        found = by_arm.get(arm)
+        over = found and found["over_honest"]
+        cells.append(
+            {
+                "reward": minus(f"{found['reward']['value']:.2f}") if found else "",
+                "over": f"{fmt.figure('gamed', over['value'])} {fmt.interval('gamed', over['ci95'])}" if over else "",
+            }
+        )
+    return cells
 
 
 def print_study(study: dict[str, Any], console: Console | None = None) -> None:
