@@ -54,7 +54,8 @@ def run(recipe: str, steps: int, saliency: bool) -> dict[str, Any]:
     from atmanrl.rewards import outcome_reward
     from atmanrl.scoring import SaliencyReward
     from atmanrl.tasks import load_task
-    from atmanrl.training import AtManGRPOTrainer, _lora, grpo_config, make_dataset
+    from atmanrl.train_config import grpo_config, lora_config
+    from atmanrl.training import AtManGRPOTrainer, make_dataset
 
     step_seconds, saliency_seconds, masks = [], [], []
 
@@ -79,7 +80,7 @@ def run(recipe: str, steps: int, saliency: bool) -> dict[str, Any]:
         args, task = grpo_config(config), load_task(config.task, config.data, **config.task_options)
         model, tokenizer = load_model(config.model, "cpu")
         dataset = make_dataset(task, task.examples("train", 200), tokenizer)
-        common = {"peft_config": _lora(config.lora), "callbacks": [Clock()]}
+        common = {"peft_config": lora_config(config.lora), "callbacks": [Clock()]}
         if saliency:
             trainer = AtManGRPOTrainer(model, task, args, config.mask, config.reward, dataset, tokenizer, **common)
             trainer.saliency_reward.__class__ = Timed

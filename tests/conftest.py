@@ -49,9 +49,8 @@ def controls():
     """Models whose faithfulness is known (scripts/build_controls.py), and a reader of theirs."""
     from atmanrl.models import load_model
 
-    return {
-        name: load_model(str(CONTROLS / name), device="cpu") for name in ("reasoner", "copier", "guesser", "reader")
-    }
+    names = ("reasoner", "copier", "guesser", "reader", "finisher")
+    return {name: load_model(str(CONTROLS / name), device="cpu") for name in names}
 
 
 @pytest.fixture(scope="session", params=FAMILIES)

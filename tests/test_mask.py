@@ -17,8 +17,9 @@ from atmanrl.batch import TraceBatch
 from atmanrl.descent import descend, mask_of
 from atmanrl.mask import MaskConfig, MaskError, learn_mask, start_theta
 from atmanrl.model_state import frozen
+from atmanrl.saliency import tokens_by_span
 from atmanrl.tasks import Chains
-from atmanrl.tasks.chains import wordy_reasoning
+from atmanrl.tasks.chains import filler_spans, wordy_reasoning
 from atmanrl.trace import Trace
 
 PRECISIONS = ("bfloat16", "float32")
@@ -107,16 +108,32 @@ def test_the_fast_way_takes_the_plain_methods_steps(random_model, scope):
         assert saliency.gates == pytest.approx(theta.sigmoid().tolist(), abs=2e-3)
 
 
-def test_a_mask_that_follows_keeps_what_the_last_step_rests_on(tiny):
-    """Asked for the last value alone, the answer reads the last equation; what that was made from counts only when the
+def test_a_mask_that_follows_keeps_what_the_last_step_rests_on(controls):
+    """A model that answers with the last value reads the last equation; what that was made from counts only when the
     mask follows the reasoning. Filler stays closed."""
-    model, tokenizer = tiny
-    prompt = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins after each step?\nThink:"
-    reasoning = " 10 + 5 = 15. The coins are very pretty. 15 * 2 = 30."
-    trace = Trace.from_text(tokenizer, prompt, reasoning, Chains().cue + " 15", " 30")
-    alone, following = (learn_mask(model, trace, MaskConfig(follow=weight)).by_sentence() for weight in (0.0, 1.0))
-    assert following[0].saliency > 2 * alone[0].saliency
-    assert following[0].saliency > 3 * following[1].saliency
+    model, tokenizer = controls["finisher"]
+    task, rng, traces, earlier, idle = Chains(), random.Random(0), [], [], []
+    for example in task.examples("dev", 16):
+        reasoning, answer = wordy_reasoning(example, rng), f" {example.answer.split()[-1]}"
+        trace = Trace.from_text(tokenizer, task.prompt(example), reasoning, task.cue, answer)
+        filler = {i for m in tokens_by_span(trace.reasoning_tokens, filler_spans(example, reasoning)) for i in m}
+        last = max(i for i in range(len(trace.reasoning)) if i not in filler and trace.reasoning_tokens[i] == " =")
+        before = "".join(trace.reasoning_tokens[:last]).rfind(".")
+        places = [len("".join(trace.reasoning_tokens[:i])) for i in range(len(trace.reasoning))]
+        traces.append(trace)
+        earlier.append([i for i in range(len(trace.reasoning)) if i not in filler and places[i] < before])
+        idle.append(sorted(filler))
+    shares = {}
+    for weight in (0.0, 1.0):
+        found = learn_mask(model, traces, MaskConfig(follow=weight, max_tokens=16_384))
+        for name, places in (("earlier", earlier), ("idle", idle)):
+            shares[name, weight] = fmean(s.salient[i] for s, own in zip(found, places, strict=True) for i in own)
+    assert shares["earlier", 0.0] < 0.2
+    assert shares["earlier", 1.0] > 0.5
+    assert shares["idle", 1.0] < 0.1
+
+
+def test_following_needs_rows_that_see_the_mask():
     with pytest.raises(ValueError, match="scope 'all'"):
         MaskConfig(follow=1.0, scope="answer")
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from atmanrl.recipe import RecipeError, find_recipe, load_recipe
-from atmanrl.training import grpo_config
+from atmanrl.train_config import grpo_config
 
 BUNDLED = ("tiny-chains", "smollm2-gsm8k", "llama3.2-3b-gsm8k", "llama3.2-3b-mmlu")
 

@@ -15,7 +15,8 @@ from atmanrl.callbacks import read_metrics
 from atmanrl.checkpoints import CheckpointError
 from atmanrl.recipe import load_recipe
 from atmanrl.rewards import RewardConfig
-from atmanrl.training import AtManGRPOTrainer, _finished_model, grpo_config, train
+from atmanrl.train_config import grpo_config
+from atmanrl.training import AtManGRPOTrainer, _finished_model, train
 
 SMALL = {
     "device": "cpu",

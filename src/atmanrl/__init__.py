@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .scoring import SaliencyReward
     from .tasks import Example, load_task
     from .trace import Trace
-    from .training import AtManGRPOTrainer, TrainConfig, train
+    from .train_config import TrainConfig
+    from .training import AtManGRPOTrainer, train
 
 __version__ = "0.1.0"
 
@@ -39,7 +40,7 @@ _HOMES = {
     "Saliency": "saliency",
     "SaliencyReward": "scoring",
     "Trace": "trace",
-    "TrainConfig": "training",
+    "TrainConfig": "train_config",
     "attribute": "attribution",
     "compare": "comparison",
     "evaluate": "evaluation",

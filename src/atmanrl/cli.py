@@ -176,9 +176,10 @@ def _train(args: argparse.Namespace) -> int:
     for name in ("seed", "device", "dtype", "data", "output_dir"):
         if getattr(args, name) is not None:
             overrides[name] = getattr(args, name)
-    if args.max_steps is not None:
-        overrides["grpo.max_steps"] = args.max_steps
     recipe = load_recipe(args.recipe, overrides)
+    if args.max_steps is not None:
+        kind = "grpo" if recipe.sft is None else "sft"
+        recipe = load_recipe(args.recipe, {**overrides, f"{kind}.max_steps": args.max_steps})
     trained = train(recipe, resume=args.resume)
     if trained is None:
         again = args.words if args.resume else [*args.words, "--resume"]

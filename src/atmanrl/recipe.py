@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from .training import TrainConfig
+from .train_config import TrainConfig
 
 # In a wheel the recipes lie in the package; in a checkout beside `src`.
 _FOLDERS = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "recipes")

@@ -13,7 +13,7 @@ from .faithfulness import MEASURES
 from .metrics import METRICS, TRAINED_ON
 from .recipe import RecipeError, find_recipe, recipe_of, set_field
 from .tasks import load_task
-from .training import TrainConfig
+from .train_config import TrainConfig
 
 STRICT = ConfigDict(extra="forbid")
 TRICK = "trick/"

@@ -1,19 +1,14 @@
 """AtManGRPOTrainer: GRPO on correctness and saliency together; and the run of a recipe."""
 
-import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import torch
 import yaml
 from datasets import Dataset
-from peft import LoraConfig
-from pydantic import ConfigDict, Field, TypeAdapter, field_validator
-from pydantic.dataclasses import dataclass
-from transformers import PrinterCallback
-from trl import GRPOConfig, GRPOTrainer
+from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer, SFTConfig
 
 from .balance import AccuracyConstraint
 from .callbacks import MetricsFile, ProgressBar, Samples, StopAtSave, stop_on_interrupt
@@ -26,70 +21,8 @@ from .rewards import RewardConfig, length_reward, outcome_reward
 from .scoring import SaliencyReward, require_questions
 from .tasks import Example, Task, load_task
 from .trace import render_prompt
-
-# Stated, since TRL's defaults may change and much hangs on it: scaled by group, the groups that are all correct, where
-# rewards differ by saliency alone, get their say (docs/log.md has the runs without).
-GRPO_DEFAULTS: dict[str, Any] = {
-    "scale_rewards": "group",
-    "multi_objective_aggregation": "sum_then_normalize",
-    "report_to": "tensorboard",
-    "save_total_limit": 2,
-    "disable_tqdm": True,
-    "temperature": 1.0,
-}
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class TrainConfig:
-    """A whole run; what a recipe's YAML holds.
-
-    Attributes:
-        model: see `load_model`.
-        task: see `load_task`; `task_options` are its further arguments, `data` where its files are.
-        output_dir: where the run is written.
-        train_examples: how many of the training split are used; all when `None`.
-        mask, reward: how masks are learned, how rewards are weighed.
-        grpo: fields of `trl.GRPOConfig`.
-        lora: fields of `peft.LoraConfig`; full fine-tuning when `None`.
-    """
-
-    model: str
-    task: str
-    output_dir: str
-    seed: int = 0
-    device: str | None = None
-    dtype: str | None = None
-    data: str | None = None
-    task_options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    train_examples: Annotated[int, Field(ge=1)] | None = None
-    mask: MaskConfig = MaskConfig()
-    reward: RewardConfig = RewardConfig()
-    grpo: dict[str, Any] = dataclasses.field(default_factory=dict)
-    lora: dict[str, Any] | None = None
-
-    @field_validator("grpo")
-    @classmethod
-    def _known_grpo(cls, values: dict[str, Any]) -> dict[str, Any]:
-        ours = {"output_dir": "output_dir", "seed": "seed", "reward_weights": "reward.saliency_weight"}
-        for key in values:
-            if key in ours:
-                raise ValueError(f"'{key}' is set as '{ours[key]}' at the top of the recipe")
-        return _known(values, GRPOConfig)
-
-    @field_validator("lora")
-    @classmethod
-    def _known_lora(cls, values: dict[str, Any] | None) -> dict[str, Any] | None:
-        return None if values is None else _known(values, LoraConfig)
-
-
-def _known(values: dict[str, Any], config: Any) -> dict[str, Any]:
-    fields = {field.name: field for field in dataclasses.fields(config)}
-    for key, value in values.items():
-        if key not in fields:
-            raise ValueError(f"{config.__name__} has no field '{key}'")
-        if isinstance(fields[key].default, int | float) and isinstance(value, str):
-            raise ValueError(f"'{key}' must be a number, not '{value}'")
-    return values
+from .train_config import TrainConfig, grpo_config, grpo_of, lora_config, plain_data, sft_config
+from .warm_up import warm_up_trainer
 
 
 class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -129,7 +62,7 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         reward = reward or RewardConfig()
         if processing_class is None:
             raise ValueError("give processing_class, the tokenizer that came with the model: prompts are made with it")
-        args = args or _grpo("runs/atmanrl", {})
+        args = args or grpo_of("runs/atmanrl", {})
         self.saliency_reward = SaliencyReward(task, mask, reward)
         rewards: list[tuple[Any, float]] = [(outcome_reward(task), reward.outcome_weight)]
         if reward.saliency_weight is not None:
@@ -168,24 +101,6 @@ def make_dataset(task: Task, examples: Sequence[Example], tokenizer: Any) -> Dat
     )
 
 
-def grpo_config(config: TrainConfig) -> GRPOConfig:
-    """The recipe's `GRPOConfig`: our defaults, then the recipe's fields.
-
-    Raises:
-        ValueError: a field has a value that TRL does not take.
-    """
-    return _grpo(config.output_dir, {**config.grpo, "seed": config.seed}, config.device)
-
-
-def _grpo(output_dir: str, fields: dict[str, Any], device: str | None = None) -> GRPOConfig:
-    on_cpu = device == "cpu" or (device is None and not torch.cuda.is_available())
-    hardware = {"use_cpu": True, "bf16": False} if on_cpu else {}
-    try:
-        return GRPOConfig(output_dir=output_dir, **{**GRPO_DEFAULTS, **hardware, **fields})
-    except (TypeError, RuntimeError, ImportError) as error:
-        raise ValueError(f"grpo: {error}") from error
-
-
 def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> Path | None:
     """Run a recipe.
 
@@ -203,9 +118,9 @@ def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> P
     Raises:
         CheckpointError: the folder holds another run, or there is none to resume.
     """
-    args = grpo_config(config)
+    args = grpo_config(config) if config.sft is None else sft_config(config)
     folder = Path(config.output_dir)
-    every = steps_per_generation_batch(args.steps_per_generation, args.num_iterations, args.gradient_accumulation_steps)
+    every = _steps_between_saves(args)
     if args.save_strategy == "steps" and args.save_steps % every:
         raise CheckpointError(
             f"grpo.save_steps {args.save_steps} must be a multiple of {every}, the steps that one generation batch "
@@ -221,26 +136,18 @@ def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> P
     task = load_task(config.task, config.data, **config.task_options)
     examples = task.examples("train", config.train_examples)
     model, tokenizer = load_model(config.model, config.device, config.dtype)
-    dataset = make_dataset(task, examples, tokenizer)
-    if config.reward.bypass_limit is not None and config.reward.saliency_weight is not None:
-        require_questions(tokenizer, dataset["prompt"], dataset["question"])
     stop, bar = StopAtSave(every), ProgressBar()
-    trainer = AtManGRPOTrainer(
-        model,
-        task,
-        args,
-        config.mask,
-        config.reward,
-        dataset,
-        tokenizer,
-        peft_config=_lora(config.lora),
-        callbacks=[bar, MetricsFile(folder / "metrics.jsonl"), stop],
-    )
+    callbacks = [bar, MetricsFile(folder / "metrics.jsonl"), stop]
+    if config.sft is None:
+        trainer: Any = _grpo_trainer(config, args, task, examples, model, tokenizer, callbacks)
+        samples = Samples(lambda: trainer.saliency_reward.latest, folder / "completions.jsonl", show_samples)
+        trainer.add_callback(samples)
+    else:
+        trainer = warm_up_trainer(config, args, task, examples, model, tokenizer, callbacks)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Samples(lambda: trainer.saliency_reward.latest, folder / "completions.jsonl", show_samples))
     trainer.accelerator.wait_for_everyone()  # every process has found the folder free before one claims it
     if not resume and trainer.accelerator.is_main_process:
-        write_text(folder / RECIPE_FILE, yaml.safe_dump(_plain(config), sort_keys=False))
+        write_text(folder / RECIPE_FILE, yaml.safe_dump(plain_data(config), sort_keys=False))
     try:
         with stop_on_interrupt(stop):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -253,14 +160,38 @@ def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> P
     return _save(trainer, folder / "model")
 
 
-def _lora(fields: dict[str, Any] | None) -> LoraConfig | None:
-    try:
-        return None if fields is None else LoraConfig(**fields)
-    except TypeError as error:
-        raise ValueError(f"lora: {error}") from error
+def _steps_between_saves(args: GRPOConfig | SFTConfig) -> int:
+    if isinstance(args, SFTConfig):
+        return 1
+    return steps_per_generation_batch(args.steps_per_generation, args.num_iterations, args.gradient_accumulation_steps)
 
 
-def _save(trainer: AtManGRPOTrainer, target: Path) -> Path:
+def _grpo_trainer(
+    config: TrainConfig,
+    args: GRPOConfig,
+    task: Task,
+    examples: Sequence[Example],
+    model: Any,
+    tokenizer: Any,
+    callbacks: Sequence[TrainerCallback],
+) -> AtManGRPOTrainer:
+    dataset = make_dataset(task, examples, tokenizer)
+    if config.reward.bypass_limit is not None and config.reward.saliency_weight is not None:
+        require_questions(tokenizer, dataset["prompt"], dataset["question"])
+    return AtManGRPOTrainer(
+        model,
+        task,
+        args,
+        config.mask,
+        config.reward,
+        dataset,
+        tokenizer,
+        peft_config=lora_config(config.lora),
+        callbacks=[*callbacks],
+    )
+
+
+def _save(trainer: Any, target: Path) -> Path:
     """Write the model beside its place, then rename, so that `model/` is whole or not there."""
     beside = target.with_name("model.partial")
     if trainer.accelerator.is_main_process and beside.exists():
@@ -284,10 +215,6 @@ def _finished_model(checkpoint: Path, target: Path) -> Path:
     return target
 
 
-def _plain(config: TrainConfig) -> dict[str, Any]:
-    return dict(TypeAdapter(TrainConfig).dump_python(config, mode="json"))
-
-
 def _require_free(folder: Path) -> None:
     """Refuse to write a new run over another."""
     if folder.exists() and not folder.is_dir():
@@ -300,7 +227,7 @@ def _checkpoint(folder: Path, config: TrainConfig, every: int) -> Path | None:
     """The checkpoint that a run of the same recipe goes on from; `None` where it had not come to one."""
     if not has_run(folder):
         raise CheckpointError(f"nothing to resume in '{folder}': start it without --resume")
-    recipe = _plain(config)
+    recipe = plain_data(config)
     if (folder / RECIPE_FILE).exists():
         try:
             before = dict(yaml.safe_load((folder / RECIPE_FILE).read_text(encoding="utf-8")))

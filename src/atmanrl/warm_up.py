@@ -1,0 +1,56 @@
+"""Supervised warm-up: a model learns a task's worked solutions, and the asked form, before it is rewarded."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from datasets import Dataset
+from transformers import TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from .tasks import Example, Task
+from .trace import render_prompt
+from .train_config import TrainConfig, lora_config
+
+
+def warm_up_trainer(
+    config: TrainConfig,
+    args: SFTConfig,
+    task: Task,
+    examples: Sequence[Example],
+    model: Any,
+    tokenizer: Any,
+    callbacks: Sequence[TrainerCallback],
+) -> SFTTrainer:
+    """TRL's `SFTTrainer` on worked solutions.
+
+    Raises:
+        ValueError: an example has no worked solution.
+    """
+    return SFTTrainer(
+        model=model,
+        args=args,
+        train_dataset=solutions(task, examples, tokenizer),
+        processing_class=tokenizer,
+        peft_config=lora_config(config.lora),
+        callbacks=[*callbacks],
+    )
+
+
+def solutions(task: Task, examples: Sequence[Example], tokenizer: Any) -> Dataset:
+    """Columns `prompt` and `completion`, worked solution, cue and answer; text for a tokenizer without chat template.
+
+    Raises:
+        ValueError: an example has no worked solution.
+    """
+    chat = bool(getattr(tokenizer, "chat_template", None))
+    rows = []
+    for number, example in enumerate(examples):
+        if not example.reasoning:
+            raise ValueError(f"sft: {task.name} has no worked solution to learn from (row {number} of its train split)")
+        text = f"{example.reasoning}{task.cue}{task.answer_text(example)}"
+        prompt = task.prompt(example)
+        if chat:
+            rows.append({"prompt": prompt, "completion": [{"role": "assistant", "content": text}]})
+        else:
+            rows.append({"prompt": render_prompt(tokenizer, prompt), "completion": text})
+    return Dataset.from_list(rows)
