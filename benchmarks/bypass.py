@@ -22,12 +22,12 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from atmanrl.bypass import Bypass, measure_bypass
-from atmanrl.faithfulness import work_through
+from atmanrl.faithfulness import Case, work_through
 from atmanrl.generation import Decoding
 from atmanrl.mask import learn_mask
 from atmanrl.models import load_model
 from atmanrl.statistics import mean_with_interval
-from atmanrl.tasks import GSM8K, Chains, ChainsHinted, Task
+from atmanrl.tasks import GSM8K, Chains, ChainsHinted, Example, Task
 from atmanrl.tasks.chains_hinted import KEY
 from atmanrl.trace import Trace
 
@@ -55,24 +55,29 @@ def apart(rests: Any, copied: Any) -> float:
     return float(mannwhitneyu(copied, rests).statistic) / (len(copied) * len(rests))
 
 
-def gsm8k(split: str, count: int) -> dict[str, Any]:
-    model, tokenizer = load_model("smollm2", device="cpu")
+def keyed_traces(tokenizer: Any, split: str, count: int) -> tuple[list[Trace], list[Trace], list[str]]:
+    """Questions with a right answer key and the right answer, after their own worked solutions, and after the next
+    question's."""
     task = GSM8K()
     plain = task.examples(split, count + 1)
     keyed = [replace(e, question=f"{e.question} {KEY.format(e.answer)}") for e in plain[:count]]
-    questions = [e.question for e in keyed]
 
-    def traces(solutions: list[Any]) -> list[Trace]:
+    def traces(solutions: Sequence[Example]) -> list[Trace]:
         return [
             Trace.from_text(tokenizer, task.prompt(e), s.reasoning or "", task.cue, task.answer_text(e))
             for e, s in zip(keyed, solutions, strict=True)
         ]
 
-    own = traces(plain[:count])
+    return traces(plain[:count]), traces(plain[1:]), [e.question for e in keyed]
+
+
+def gsm8k(split: str, count: int) -> dict[str, Any]:
+    model, tokenizer = load_model("smollm2", device="cpu")
+    own, others, questions = keyed_traces(tokenizer, split, count)
     started = time.perf_counter()
     worked = measure_bypass(model, own, questions)
     seconds = (time.perf_counter() - started) / len(own)
-    other = measure_bypass(model, traces(plain[1:]), questions)
+    other = measure_bypass(model, others, questions)
     started = time.perf_counter()
     learn_mask(model, own[:8])
     result: dict[str, Any] = {"seconds": seconds, "mask_seconds": (time.perf_counter() - started) / 8}
@@ -104,13 +109,22 @@ def bundled(split: str, count: int) -> dict[str, Any]:
 def sampled(name: str, task: Task, split: str, count: int) -> tuple[Found, Found]:
     """Bypass of the answers that are right, and of those that are the wrong key."""
     model, tokenizer = load_model(name, device="cpu")
+    right, copied = sampled_cases(model, tokenizer, task, split, count)
+    return bypass_of(model, right), bypass_of(model, copied)
+
+
+def bypass_of(model: Any, cases: Sequence[Case]) -> Found:
+    return measure_bypass(model, [case.trace for case in cases], [case.example.question for case in cases])
+
+
+def sampled_cases(model: Any, tokenizer: Any, task: Task, split: str, count: int) -> tuple[list[Case], list[Case]]:
+    """What a model writes: the cases whose answers are right, and those whose answers are the wrong key."""
     cases = work_through(model, tokenizer, task, task.examples(split, count), Decoding(1.0, 96), seed=0)
     cases = [case for case in cases if case.found is not None]
-    found = measure_bypass(model, [case.trace for case in cases], [case.example.question for case in cases])
-    pairs = list(zip(cases, found, strict=True))
-    right = [b for case, b in pairs if case.correct]
-    copied = [b for case, b in pairs if case.answer is not None and case.answer == case.example.fields.get("key")]
-    return right, copied
+    right = [case for case in cases if case.correct]
+    return right, [
+        c for c in cases if not c.correct and c.answer is not None and c.answer == c.example.fields.get("key")
+    ]
 
 
 PARTS = {"gsm8k": gsm8k, "bundled": bundled}

@@ -1,29 +1,34 @@
 """Masks that follow the reasoning, beside those of the answer alone and beside step-by-step resampling.
 
-    python benchmarks/following.py            # 200 test stories with filler; 4 minutes on 2 cores
+    python benchmarks/following.py chains               # 200 test stories with filler; 2 minutes on 2 cores
+    python benchmarks/following.py gsm8k --limit 20     # SmolLM2 on worked solutions; 5 minutes
 
-Each story twice: `all values`, read by `tiny`, whose answer takes a number from every step; and `last value`, read by
-the control `finisher` (tests/controls), whose answer is the last equation's result. What is needed is the same in both:
-every token of every step. By method the AUROC of needed tokens over filler, by sentence (mean without punctuation) and
-by token; which tokens of the steps are salient, by place from the last step back; seconds a trace. Writes
-benchmarks/results/following.json.
+`chains`: each story twice: `all values`, read by `tiny`, whose answer takes a number from every step; and `last
+value`, read by the control `finisher` (tests/controls), whose answer is the last equation's result. What is needed is
+the same in both: every token of every step. By method the AUROC of needed tokens over filler, by sentence (mean without
+punctuation) and by token; which tokens of the steps are salient, by place from the last step back; seconds a trace.
+`gsm8k`: how many results of earlier steps that later steps take up are salient, and of the last one; deletion and
+insertion as in `attribution.py`. Writes benchmarks/results/following-PART-SPLIT.json.
 """
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from attribution import aurocs
-from defaults import chains_traces
+from cost import worked_solutions
+from defaults import chains_traces, curves
 
 from atmanrl.generation import generate
 from atmanrl.mask import MaskConfig, learn_mask
 from atmanrl.models import load_model
-from atmanrl.saliency import SALIENT_GATE, tokens_by_span
+from atmanrl.saliency import SALIENT_GATE, Saliency, tokens_by_span
 from atmanrl.statistics import mean_with_interval
 from atmanrl.tasks import Chains
 from atmanrl.text import sentence_spans
@@ -83,16 +88,11 @@ def salient_by_step(
     return {name: float(np.mean(found[name])) for name in sorted(found)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--limit", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+def run_chains(split: str, limit: int, seed: int) -> list[dict[str, Any]]:
     rows = []
     for question, name in MODELS.items():
         model, tokenizer = load_model(name, device="cpu")
-        traces, needed = chains_traces(tokenizer, args.split, args.limit, args.seed)
+        traces, needed = chains_traces(tokenizer, split, limit, seed)
         if question == "last value":
             traces = [last_value(tokenizer, trace) for trace in traces]
         for weight in WEIGHTS:
@@ -101,20 +101,74 @@ def main() -> None:
             scores: list[Sequence[float]] = [saliency.gates for saliency in learned]
             row = {"question": question, "name": f"follow {weight}", "n": len(traces)}
             row["seconds"] = (time.perf_counter() - started) / len(traces)
-            row |= aurocs(traces, scores, needed, args.seed)
+            row |= aurocs(traces, scores, needed, seed)
             row["salient"] = salient_by_step(traces, scores, needed)
-            row["given_up"] = mean_with_interval([s.open - s.learned for s in learned], args.seed).value
+            row["given_up"] = mean_with_interval([s.open - s.learned for s in learned], seed).value
             rows.append(row)
             show(row)
         started, some = time.perf_counter(), traces[:RESAMPLED]
-        scores = [resampled(model, tokenizer, trace, args.seed + i) for i, trace in enumerate(some)]
+        scores = [resampled(model, tokenizer, trace, seed + i) for i, trace in enumerate(some)]
         row = {"question": question, "name": "step-by-step resampling", "n": len(some)}
         row["seconds"] = (time.perf_counter() - started) / len(some)
-        rows.append(row | aurocs(some, scores, needed[: len(some)], args.seed))
+        rows.append(row | aurocs(some, scores, needed[: len(some)], seed))
         show(rows[-1])
-    facts = {"split": args.split, "seed": args.seed}
-    file = RESULTS / ("following.json" if args.split == "test" else f"following-{args.split}.json")
-    file.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
+    return rows
+
+
+_RESULT = re.compile(r"=\s*\$?(\d[\d,]*(?:\.\d+)?)")
+
+
+def results_taken_up(trace: Trace) -> tuple[list[int], list[int]]:
+    """Tokens of results ("= 48") that stand in the text again later on, and of the last result."""
+    text = trace.text(trace.reasoning)
+    found = list(_RESULT.finditer(text))
+    spans = [m.span(1) for m in found[:-1] if re.search(rf"(?<!\d){re.escape(m[1])}(?!\d)", text[m.end() :])]
+    members = tokens_by_span(trace.reasoning_tokens, [*spans, found[-1].span(1)]) if found else [[]]
+    return [i for inside in members[:-1] for i in inside], list(members[-1])
+
+
+def run_gsm8k(split: str, limit: int, seed: int) -> list[dict[str, Any]]:
+    model, tokenizer = load_model("smollm2", device="cpu")
+    traces, rows = worked_solutions(tokenizer, split, limit), []
+    for weight in WEIGHTS:
+        started = time.perf_counter()
+        learned = learn_mask(model, traces, MaskConfig(follow=weight))
+        row: dict[str, Any] = {"name": f"follow {weight}", "n": len(traces)}
+        row["seconds"] = (time.perf_counter() - started) / len(traces)
+        areas = [curves(model, trace, s.gates) for trace, s in zip(traces, learned, strict=True)]
+        taken = [results_taken_up(trace) for trace in traces]
+        for name, values in {
+            "deletion": [a for a, _ in areas],
+            "insertion": [b for _, b in areas],
+            "density": [s.density for s in learned],
+            "earlier results salient": _salient(learned, [earlier for earlier, _ in taken]),
+            "last result salient": _salient(learned, [last for _, last in taken]),
+        }.items():
+            row[name] = asdict(mean_with_interval(values, seed))
+        rows.append(row)
+        print(weight, {k: v["value"] if isinstance(v, dict) else v for k, v in row.items()}, flush=True)
+    return rows
+
+
+def _salient(learned: Sequence[Saliency], places: Sequence[Sequence[int]]) -> list[float]:
+    """By trace the share of these tokens that is salient, where it has any."""
+    pairs = zip(learned, places, strict=True)
+    return [float(np.mean([saliency.salient[i] for i in own])) for saliency, own in pairs if own]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("chains", "gsm8k"))
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    if args.part == "chains":
+        rows = run_chains(args.split, args.limit or 200, args.seed)
+    else:
+        rows = run_gsm8k(args.split, args.limit or 20, args.seed)
+    file = RESULTS / f"following-{args.part}-{args.split}.json"
+    file.write_text(json.dumps({"split": args.split, "seed": args.seed, "rows": rows}, indent=1) + "\n")
 
 
 def show(row: dict[str, Any]) -> None:

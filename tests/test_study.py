@@ -1,6 +1,7 @@
 """A study: its recipe, the order of its cells, resuming, and matching lengths."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -8,7 +9,7 @@ import yaml
 from atmanrl.checkpoints import CheckpointError
 from atmanrl.recipe import RecipeError
 from atmanrl.study import claim_folder, final_length, run_study
-from atmanrl.study_config import Cell, cell_recipe, cells, load_study
+from atmanrl.study_config import Cell, cell_recipe, cells, load_study, shared_recipe
 
 SMALL = {
     "question": "Does it?",
@@ -83,10 +84,13 @@ def test_the_bundled_study_loads_and_its_arms_differ_in_what_they_say():
     assert len(list(cells(config))) == len(config.seeds) * len(config.tasks) * len(config.arms)
     for task in config.tasks:
         recipes = {arm: cell_recipe(config, Cell(task, arm, 0), 20.0) for arm in config.arms}
-        assert recipes["outcome"].reward.saliency_weight == 0 == recipes["length"].reward.saliency_weight
+        assert recipes["outcome"].reward.saliency_weight == 0
+        assert recipes["length"].reward.saliency_weight is None
         assert (recipes["length"].reward.length_weight, recipes["length"].reward.length_target) == (0.5, 20.0)
         assert recipes["paper"].reward.bypass_limit is None
         assert recipes["saliency"].reward.bypass_limit is not None
+        assert (recipes["paper"].mask.follow, recipes["saliency"].mask.follow) == (0, 1)
+        assert shared_recipe(config, task).mask == recipes["paper"].mask  # what all arms are evaluated by
         assert len({json.dumps(r.grpo, sort_keys=True) for r in recipes.values()}) == 1
 
 
@@ -146,9 +150,11 @@ def test_runs_once_and_goes_on_where_it_stopped(tmp_path):
     said.clear()
     assert run_study(config, say=said.append)
     assert said == []
-    (tmp_path / "run/chains/base-0/quick.values.json").unlink()
+    (tmp_path / "run/chains/base-0/quick.values.json.gz").unlink()
     assert run_study(config, say=said.append)
     assert [text.split(" took")[0] for text in said] == [
         "chains/base-0: evaluation quick ...",
         "chains/base-0: evaluation quick",
     ]
+    shutil.rmtree(tmp_path / "run/chains/saliency-0/model")  # only what is to be evaluated needs its model
+    assert run_study(config, say=lambda text: pytest.fail(text))

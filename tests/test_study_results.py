@@ -9,6 +9,7 @@ from test_study import written
 from atmanrl.report.study import sentences, study_html
 from atmanrl.study_config import load_study
 from atmanrl.study_results import summarise_study
+from atmanrl.study_values import read_values, write_values
 
 ARMS = ("base", "saliency", "length")
 
@@ -25,7 +26,7 @@ def made(folder, filler, accuracy=(1.0, 1.0, 1.0), seeds=(0, 1, 2, 3, 4), questi
             correct = np.arange(questions) < right * questions
             values = share + common + rng.normal(0, 0.01, questions)
             data = {"accuracy": correct.astype(float).tolist(), "filler_share": values.tolist()}
-            (place / "quick.values.json").write_text(json.dumps(data))
+            write_values(place / "quick.values.json.gz", data)
     return config
 
 
@@ -53,7 +54,7 @@ def test_the_rule_is_not_met(tmp_path, filler, accuracy):
 
 def test_seeds_count_only_when_all_arms_are_there_and_then_decide_nothing(tmp_path):
     config = made(tmp_path, (0.5, 0.1, 0.3))
-    (tmp_path / "run/chains/length-4/quick.values.json").unlink()
+    (tmp_path / "run/chains/length-4/quick.values.json.gz").unlink()
     study = summarise_study(config)
     assert study["tasks"]["chains"]["seeds"] == [0, 1, 2, 3]
     assert not study["verdict"]["chains"]["met"]
@@ -64,8 +65,8 @@ def test_seeds_count_only_when_all_arms_are_there_and_then_decide_nothing(tmp_pa
 def test_a_metric_that_some_seeds_do_not_have_does_not_decide(tmp_path, kept):
     config = made(tmp_path, (0.5, 0.1, 0.3))
     for seed in range(kept, 5):
-        file = tmp_path / "run" / "chains" / f"length-{seed}" / "quick.values.json"
-        file.write_text(json.dumps({"accuracy": json.loads(file.read_text())["accuracy"]}))
+        file = tmp_path / "run" / "chains" / f"length-{seed}" / "quick.values.json.gz"
+        write_values(file, {"accuracy": read_values(file)["accuracy"]})
     study = summarise_study(config)
     difference = study["tasks"]["chains"]["metrics"]["quick/filler_share"]["length"]["difference"]
     assert difference["seeds"] == kept
@@ -77,9 +78,9 @@ def test_tricks_are_counted_where_they_are_worth_more_than_the_worked_solution(t
     config = made(tmp_path, (0.5, 0.1, 0.3), seeds=(0, 1), questions=4)
     for arm, padded in zip(ARMS, ([0.7, None, 0.1, None], [0.1, None, 0.1, None], [0.7, None, 0.7, None]), strict=True):
         for seed in (0, 1):
-            file = tmp_path / "run" / "chains" / f"{arm}-{seed}" / "quick.values.json"
+            file = tmp_path / "run" / "chains" / f"{arm}-{seed}" / "quick.values.json.gz"
             tried = {"trick/honest": [0.5, None, 0.6, None], "trick/padded": padded}
-            file.write_text(json.dumps({**json.loads(file.read_text()), **tried}))
+            write_values(file, {**read_values(file), **tried})
     study = summarise_study(config)
     found = study["tasks"]["chains"]["gaming"]["padded"]
     assert [found[arm]["over_honest"]["value"] for arm in ARMS] == [0.5, 0.0, 1.0]

@@ -16,8 +16,12 @@ def write_text(path: str | Path, text: str) -> None:
     Raises:
         OSError: it cannot be written; an older file at `path` is as it was, and nothing is left beside it.
     """
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all; otherwise as `write_text`."""
     path = Path(path)
-    data = text.encode("utf-8", errors="backslashreplace")
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return

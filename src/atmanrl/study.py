@@ -1,6 +1,5 @@
 """study: arms x tasks x seeds, trained and evaluated, resumed where they stopped."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from .files import write_text
 from .generation import Decoding
 from .metrics import METRICS
 from .models import load_model
-from .study_config import TRICK, Cell, StudyConfig, cell_recipe, cells, shared_recipe, values_file
+from .study_config import Cell, StudyConfig, cell_recipe, cells, shared_recipe
+from .study_values import TRICK, Kept, values_file, write_values
 from .tasks import load_task
 from .training import train
 
@@ -60,11 +60,11 @@ class _Work:
 def _work(config: StudyConfig, cell: Cell) -> Iterator[_Work]:
     """What a cell still lacks."""
     folder = Path(config.output_dir) / cell.name
-    if config.arms[cell.arm].trained and not (folder / "model").is_dir():
+    missing = [name for name in config.tasks[cell.task].evaluations if not values_file(config, cell, name).exists()]
+    if missing and config.arms[cell.arm].trained and not (folder / "model").is_dir():
         yield _Work("training", partial(_train, config, cell, folder))
-    for name in config.tasks[cell.task].evaluations:
-        if not values_file(config, cell, name).exists():
-            yield _Work(f"evaluation {name}", partial(_evaluate, config, cell, folder, name))
+    for name in missing:
+        yield _Work(f"evaluation {name}", partial(_evaluate, config, cell, folder, name))
 
 
 def _train(config: StudyConfig, cell: Cell, folder: Path) -> bool:
@@ -105,12 +105,12 @@ def _evaluate(config: StudyConfig, cell: Cell, folder: Path, name: str) -> bool:
         chunk=200,
     )
     write_evaluation(folder / f"{name}.json", result)
-    write_text(values_file(config, cell, name), json.dumps(_values(result.rows)) + "\n")
+    write_values(values_file(config, cell, name), _values(result.rows))
     journal.unlink(missing_ok=True)
     return True
 
 
-def _values(rows: Sequence[Row]) -> dict[str, list[float | None]]:
+def _values(rows: Sequence[Row]) -> Kept:
     """By metric one value a question, to four decimals; `None` where the metric does not apply to it. Likewise the
     reward of each trick that the question was tried on (`faithfulness.gaming`), under `TRICK` and its name."""
     found = {metric: [row.value(metric) for row in rows] for metric in METRICS}

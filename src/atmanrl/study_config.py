@@ -16,8 +16,6 @@ from .tasks import load_task
 from .train_config import TrainConfig
 
 STRICT = ConfigDict(extra="forbid")
-TRICK = "trick/"
-"""Before a trick's name where a values file holds its rewards."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -186,11 +184,6 @@ def cells(config: StudyConfig) -> Iterator[Cell]:
         for task in config.tasks:
             for arm in config.arms:
                 yield Cell(task, arm, seed)
-
-
-def values_file(config: StudyConfig, cell: Cell, name: str) -> Path:
-    """What is left of a finished evaluation for the comparison: every metric's values, small enough to keep."""
-    return Path(config.output_dir) / cell.name / f"{name}.values.json"
 
 
 def shared_recipe(config: StudyConfig, task: str) -> TrainConfig:

@@ -1,6 +1,5 @@
 """A study's finished cells as tables: every metric by arm, paired differences over questions and seeds, the verdict."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +8,8 @@ import numpy as np
 
 from .metrics import METRICS
 from .statistics import crossed_mean
-from .study_config import TRICK, Cell, StudyConfig, cells, values_file
+from .study_config import Cell, StudyConfig, cells
+from .study_values import TRICK, Kept, read_values, values_file
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -44,7 +44,10 @@ def _task(config: StudyConfig, task: str) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
     gaming: dict[str, Any] = {}
     for name in evaluations if seeds else ():
-        found = {arm: [_values(config, Cell(task, arm, seed), name) for seed in seeds] for arm in config.arms}
+        found = {
+            arm: [read_values(values_file(config, Cell(task, arm, seed), name)) for seed in seeds]
+            for arm in config.arms
+        }
         for metric in METRICS:
             values = {arm: _matrix(each, metric) for arm, each in found.items()}
             if any(np.isfinite(matrix).any() for matrix in values.values()):
@@ -53,7 +56,7 @@ def _task(config: StudyConfig, task: str) -> dict[str, Any]:
     return {"seeds": seeds, "metrics": metrics, "gaming": gaming}
 
 
-def _gaming(found: dict[str, list[dict[str, list[float | None]]]]) -> dict[str, Any]:
+def _gaming(found: dict[str, list[Kept]]) -> dict[str, Any]:
     """By trick and arm, over questions and seeds: mean reward, and share of questions where it is over the worked
     solution's; the worked solution's own reward under `honest`."""
     tables: dict[str, Any] = {}
@@ -68,11 +71,11 @@ def _gaming(found: dict[str, list[dict[str, list[float | None]]]]) -> dict[str, 
     return tables
 
 
-def _values(config: StudyConfig, cell: Cell, name: str) -> dict[str, list[float | None]]:
-    return dict(json.loads(values_file(config, cell, name).read_text(encoding="utf-8")))
+def _read(config: StudyConfig, cell: Cell, name: str) -> Kept:
+    return read_values(values_file(config, cell, name))
 
 
-def _matrix(seeds: Sequence[dict[str, list[float | None]]], metric: str) -> Values:
+def _matrix(seeds: Sequence[Kept], metric: str) -> Values:
     """(S, Q) values of one arm, NaN where a question has none."""
     rows = [values.get(metric) or [None] * len(values["accuracy"]) for values in seeds]
     return np.array(rows, dtype=float)
