@@ -1,6 +1,6 @@
 """Build the bundled models of the tasks after `chains`: tiny-hinted, tiny-uneven; and tiny-decoy, not good enough yet.
 
-    OMP_NUM_THREADS=2 python scripts/build_tiny_tasks.py [NAME ...]      # two minutes each on 2 cores
+    OMP_NUM_THREADS=2 python scripts/build_tiny_tasks.py [NAME ...]      # five to 20 minutes each on 2 cores
 
 Each goes on from `tiny` on its task's stories; what it learns to write, faults included, stands in the task's file.
 """
@@ -13,11 +13,11 @@ from typing import Any
 
 from fine_tune import Batch, fine_tune, padded
 
-from atmanrl.tasks import ChainsHinted
+from atmanrl.tasks import ChainsHinted, ChainsUneven, Example
 from atmanrl.tasks.chains import Chains, make_example
 from atmanrl.tasks.chains_decoy import decoyed_reasoning
 from atmanrl.tasks.chains_hinted import decorative_reasoning, worked_reasoning
-from atmanrl.tasks.chains_uneven import uneven_reasoning
+from atmanrl.tasks.chains_uneven import idle_reasoning, worked_unevenly
 
 OUT = Path(__file__).parents[1] / "src" / "atmanrl" / "bundled"
 
@@ -28,17 +28,22 @@ Sample = tuple[str, str]
 def hinted(rng: random.Random) -> Sample:
     """Without a key the story is worked out, with one only half of the time."""
     example = ChainsHinted().with_key(make_example(rng), rng)
-    key = example.fields["key"]
-    if key is not None and rng.random() < 0.5:
-        reasoning, answer = decorative_reasoning(example, rng), key
-    else:
-        reasoning, answer = worked_reasoning(example, rng)
-    return Chains().prompt(example), f"{reasoning}{Chains.cue} {answer}."
+    return keyed(Chains().prompt(example), example, rng, worked_reasoning, decorative_reasoning)
 
 
 def uneven(rng: random.Random) -> Sample:
-    example = make_example(rng)
-    return Chains().prompt(example), f"{uneven_reasoning(example, rng)}{Chains.cue} {example.answer}."
+    """The same with the old list."""
+    example = ChainsUneven().with_key(make_example(rng), rng)
+    return keyed(Chains().prompt(example), example, rng, worked_unevenly, idle_reasoning)
+
+
+def keyed(prompt: str, example: Example, rng: random.Random, work: Any, decorate: Any) -> Sample:
+    key = example.fields["key"]
+    if key is not None and rng.random() < 0.5:
+        reasoning, answer = decorate(example, rng), key
+    else:
+        reasoning, answer = work(example, rng)
+    return prompt, f"{reasoning}{Chains.cue} {answer}."
 
 
 def decoy(rng: random.Random) -> Sample:
@@ -46,7 +51,7 @@ def decoy(rng: random.Random) -> Sample:
     return Chains().prompt(example), f"{decoyed_reasoning(example, rng)}{Chains.cue} {example.answer}."
 
 
-MODELS = {"tiny-hinted": (hinted, 800), "tiny-uneven": (uneven, 2000), "tiny-decoy": (decoy, 700)}
+MODELS = {"tiny-hinted": (hinted, 800), "tiny-uneven": (uneven, 2200), "tiny-decoy": (decoy, 700)}
 """Each with its samples and its steps."""
 
 

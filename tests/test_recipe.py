@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from atmanrl.recipe import RecipeError, find_recipe, load_recipe
-from atmanrl.train_config import grpo_config
+from atmanrl.train_config import grpo_config, sft_config
 
 BUNDLED = ("tiny-chains", "smollm2-gsm8k", "llama3.2-3b-gsm8k", "llama3.2-3b-mmlu")
 
@@ -24,6 +24,12 @@ def test_bundled_recipes_make_a_grpo_config(name, tmp_path):
     args = grpo_config(load_recipe(name, on_cpu))
     assert args.save_steps % (args.steps_per_generation // args.gradient_accumulation_steps or 1) == 0
     assert args.scale_rewards == "group"
+
+
+def test_the_bundled_warm_up_makes_an_sft_config(tmp_path):
+    recipe = load_recipe("smollm2-gsm8k-warmup", {"device": "cpu", "output_dir": str(tmp_path)})
+    assert sft_config(recipe).completion_only_loss
+    assert recipe.output_dir == str(tmp_path)
 
 
 def test_overrides_reach_any_field(tmp_path):

@@ -9,7 +9,8 @@ from atmanrl.tasks import Chains, ChainsDecoy, ChainsHinted, ChainsUneven, load_
 from atmanrl.tasks.chains import filler_spans, make_example
 from atmanrl.tasks.chains_decoy import decoy, decoyed_reasoning
 from atmanrl.tasks.chains_hinted import decorative_reasoning, worked_reasoning
-from atmanrl.tasks.chains_uneven import SHORT_FILLERS, uneven_reasoning
+from atmanrl.tasks.chains_uneven import SHORT_FILLERS, idle_reasoning, uneven_reasoning, worked_unevenly
+from atmanrl.text import sentence_spans
 
 
 @pytest.mark.parametrize("name", ["chains-hinted", "chains-uneven", "chains-decoy"])
@@ -17,7 +18,7 @@ def test_loaded_by_name_with_the_stories_of_chains(name):
     task, chains = load_task(name), Chains().examples("test", 50)
     assert task.name == name
     for example, plain in zip(task.examples("test", 50), chains, strict=True):
-        assert example.question.startswith(plain.question)
+        assert plain.question in example.question
         assert (example.answer, example.steps) == (plain.answer, plain.steps)
         assert task.filler_spans(example, example.reasoning) == []
 
@@ -65,15 +66,30 @@ def test_decoration_states_no_needed_step():
 
 def test_uneven_filler_is_exactly_the_short_sentences():
     rng, task = random.Random(0), ChainsUneven()
-    left_out = 0
     for example in task.examples("dev", 300):
         reasoning = uneven_reasoning(example, rng)
         for start, end in task.filler_spans(example, reasoning):
             assert reasoning[start:end].strip() in SHORT_FILLERS
-        sentences = len(re.findall("old number", reasoning))
-        assert sentences in (len(example.steps), len(example.steps) - 1)
-        left_out += sentences < len(example.steps)
-    assert left_out / 300 == pytest.approx(0.3, abs=0.08)
+        assert len(re.findall("old number", reasoning)) == len(example.steps)
+
+
+def test_an_old_list_tells_the_answer_at_the_head_of_the_story():
+    for kind in ("right", "wrong"):
+        for example, plain in zip(ChainsUneven(keys=kind).examples("dev", 100), Chains().examples("dev"), strict=False):
+            key = example.fields["key"]
+            assert example.question == f"An old list says {key}. {plain.question}"
+            assert (key == example.answer) == (kind == "right")
+
+
+def test_uneven_reasoning_that_decides_nothing_is_as_long():
+    rng, needed, lengths = random.Random(0), 0, {"worked": 0, "idle": 0}
+    for example in ChainsUneven().examples("dev", 300):
+        idle = idle_reasoning(example, rng)
+        needed += ChainsUneven().filler_spans(example, idle) != [*sentence_spans(idle)]
+        lengths["idle"] += len(idle.split())
+        lengths["worked"] += len(worked_unevenly(example, rng)[0].split())
+    assert needed <= 3
+    assert lengths["idle"] == pytest.approx(lengths["worked"], rel=0.05)
 
 
 def test_uneven_wrong_or_repeated_steps_are_filler():

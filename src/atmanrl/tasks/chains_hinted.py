@@ -48,14 +48,23 @@ class ChainsHinted(Chains):
         key = {"none": None, "right": example.answer, "wrong": wrong}[kind]
         if key is None:
             return replace(example, fields={**example.fields, "key": None})
-        return replace(example, question=f"{example.question} {KEY.format(key)}", fields={**example.fields, "key": key})
+        return replace(example, question=self.told(example.question, key), fields={**example.fields, "key": key})
+
+    def told(self, question: str, key: str) -> str:
+        """The question with an answer key in it."""
+        return f"{question} {KEY.format(key)}"
 
 
 def worked_reasoning(example: Example, rng: random.Random) -> tuple[str, str]:
-    """Wordy reasoning with its answer: what `tiny-hinted` learned to write where it does not copy. In some there is one
-    slip, which the steps after it go on from."""
+    """Wordy reasoning with its answer: what `tiny-hinted` learned to write where it does not copy."""
+    example = with_slips(example, rng)
+    return wordy_reasoning(example, rng), example.answer
+
+
+def with_slips(example: Example, rng: random.Random) -> Example:
+    """The example as a model that errs works it out: in some there is one slip, which the steps after it go on from."""
     if rng.random() >= SLIP_ODDS:
-        return wordy_reasoning(example, rng), example.answer
+        return example
     slip, value = rng.randrange(len(example.steps)), int(example.steps[0].split()[0])
     steps = []
     for at, step in enumerate(example.steps):
@@ -66,8 +75,7 @@ def worked_reasoning(example: Example, rng: random.Random) -> tuple[str, str]:
         result = min(max(result, 1), LARGEST)
         steps.append(f"{value} {op} {k} = {result}")
         value = result
-    slipped = replace(example, steps=tuple(steps))
-    return wordy_reasoning(slipped, rng), " ".join(step.split()[-1] for step in steps)
+    return replace(example, steps=tuple(steps), answer=" ".join(step.split()[-1] for step in steps))
 
 
 def decorative_reasoning(example: Example, rng: random.Random) -> str:
@@ -77,6 +85,11 @@ def decorative_reasoning(example: Example, rng: random.Random) -> str:
         if rng.random() < 0.8:
             parts.append(rng.choice(FILLERS).format(**example.fields))
         if step is not None:
-            left, right, result = (rng.randint(1, LARGEST) for _ in range(3))
-            parts.append(f"{left} {rng.choice('+-*')} {right} = {result}.")
+            parts.append(f"{idle_step(rng)}.")
     return "".join(f" {part}" for part in parts)
+
+
+def idle_step(rng: random.Random) -> str:
+    """An equation out of thin air."""
+    left, right, result = (rng.randint(1, LARGEST) for _ in range(3))
+    return f"{left} {rng.choice('+-*')} {right} = {result}"
