@@ -38,10 +38,9 @@ DEARER = (1, 3, 10)
 STORIES, QUESTIONS = 250, 40
 
 
-def folded(model: Any, traces: Sequence[Trace], questions: Sequence[str], dearer: float) -> list[float]:
+def folded(model: Any, traces: Sequence[Trace], spans: Sequence[Sequence[range]], dearer: float) -> list[float]:
     """The largest gate over each question."""
     config = MaskConfig(scope="answer")
-    spans = [b.tokens for b in measure_bypass(model, traces, questions)]
     scores = [0.0] * len(traces)
     with frozen(model), matmul_precision(config.matmuls):
         for members in micro_batches([len(t) for t in traces], 8192):
@@ -61,23 +60,29 @@ def folded(model: Any, traces: Sequence[Trace], questions: Sequence[str], dearer
 
 def compared(model: Any, worked: Sequence[Trace], copied: Sequence[Trace], asked: Sequence[Sequence[str]]) -> Any:
     """AUROC by way; `asked` are the questions of the worked and of the copied."""
-    found: dict[str, Any] = {"worked": len(worked), "copied": len(copied)}
-    low, high = (
-        np.array([b.value for b in measure_bypass(model, traces, own)])
-        for traces, own in zip((worked, copied), asked, strict=True)
-    )
-    found["bypass"] = {"auroc": apart(low, high), "worked_median": float(np.median(low))}
+    sides, count = (worked, copied), len(worked) + len(copied)
+    started = time.perf_counter()
+    read = [measure_bypass(model, traces, own) for traces, own in zip(sides, asked, strict=True)]
+    seconds = (time.perf_counter() - started) / count
+    found = {"bypass": _figures(*([b.value for b in side] for side in read), seconds)}
     for dearer in DEARER:
         started = time.perf_counter()
-        low, high = (np.array(folded(model, t, own, dearer)) for t, own in zip((worked, copied), asked, strict=True))
-        seconds = (time.perf_counter() - started) / (len(worked) + len(copied))
-        found[f"gates, {dearer} times as dear"] = {
-            "auroc": apart(low, high),
-            "worked_median": float(np.median(low)),
-            "copied_median": float(np.median(high)),
-            "seconds": seconds,
-        }
-    return found
+        gates = [
+            folded(model, traces, [b.tokens for b in side], dearer) for traces, side in zip(sides, read, strict=True)
+        ]
+        seconds = (time.perf_counter() - started) / count
+        found[f"gates, {dearer} times as dear"] = _figures(*gates, seconds)
+    return {"worked": len(worked), "copied": len(copied), **found}
+
+
+def _figures(low: Sequence[float], high: Sequence[float], seconds: float) -> dict[str, float]:
+    auroc = apart(np.array(low), np.array(high))
+    return {
+        "auroc": auroc,
+        "worked_median": float(np.median(low)),
+        "copied_median": float(np.median(high)),
+        "seconds": seconds,
+    }
 
 
 def main() -> None:

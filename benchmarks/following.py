@@ -115,14 +115,14 @@ def run_chains(split: str, limit: int, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-_RESULT = re.compile(r"=\s*\$?(\d[\d,]*(?:\.\d+)?)")
+_RESULT = re.compile(r"=\s*\$?(\d+(?:,\d{3})*(?:\.\d+)?)")
 
 
 def results_taken_up(trace: Trace) -> tuple[list[int], list[int]]:
     """Tokens of results ("= 48") that stand in the text again later on, and of the last result."""
     text = trace.text(trace.reasoning)
     found = list(_RESULT.finditer(text))
-    spans = [m.span(1) for m in found[:-1] if re.search(rf"(?<!\d){re.escape(m[1])}(?!\d)", text[m.end() :])]
+    spans = [m.span(1) for m in found[:-1] if re.search(rf"(?<![\d.,]){re.escape(m[1])}(?![.,]?\d)", text[m.end() :])]
     members = tokens_by_span(trace.reasoning_tokens, [*spans, found[-1].span(1)]) if found else [[]]
     return [i for inside in members[:-1] for i in inside], list(members[-1])
 

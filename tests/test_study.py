@@ -10,6 +10,7 @@ from atmanrl.checkpoints import CheckpointError
 from atmanrl.recipe import RecipeError
 from atmanrl.study import claim_folder, final_length, run_study
 from atmanrl.study_config import Cell, cell_recipe, cells, load_study, shared_recipe
+from atmanrl.study_values import write_values
 
 SMALL = {
     "question": "Does it?",
@@ -59,6 +60,7 @@ def written(folder, **changes):
     ("changes", "said"),
     [
         ({"arms": {**SMALL["arms"], "x": {"what": "w", "length_of": "later"}}}, "'later' is no trained arm before it"),
+        ({"train": {"sft": {}}}, "arms are trained by 'grpo'"),
         ({"rule": {**SMALL["rule"], "controls": ["nobody"]}}, "there is no arm 'nobody'"),
         ({"rule": {**SMALL["rule"], "metrics": ["slow/density"]}}, "no evaluation for 'slow/density'"),
         ({"train": {"learning": 1}}, "arm base: learning: unknown key"),
@@ -162,5 +164,27 @@ def test_runs_once_and_goes_on_where_it_stopped(tmp_path):
         "chains/base-0: evaluation quick ...",
         "chains/base-0: evaluation quick",
     ]
+    length_file = tmp_path / "run/chains/saliency-0/length.json"
+    assert json.loads(length_file.read_text())["tokens"] == length
     shutil.rmtree(tmp_path / "run/chains/saliency-0/model")  # only what is to be evaluated needs its model
     assert run_study(config, say=lambda text: pytest.fail(text))
+
+
+def test_a_folder_carried_on_with_by_its_values_alone_still_matches_lengths(tmp_path):
+    config = load_study(written(tmp_path))
+    cell = tmp_path / "run/chains/saliency-0"
+    for name in ("base-0", "saliency-0"):
+        write_values(tmp_path / f"run/chains/{name}/quick.values.json.gz", {"accuracy": [1.0] * 4})
+    (cell / "length.json").write_text('{"tokens": 17.5}')
+    assert run_study(config, say=lambda _: None)
+    recipe = yaml.safe_load((tmp_path / "run/chains/length-0/recipe.yaml").read_text())
+    assert recipe["reward"]["length_target"] == 17.5
+    assert not (cell / "model").exists()
+
+
+def test_other_weights_under_the_same_name_are_refused(tmp_path):
+    config = load_study(written(tmp_path))
+    (tmp_path / "run/chains").mkdir(parents=True)
+    (tmp_path / "run/chains/start.json").write_text('{"model": "tiny", "weights": "others"}')
+    with pytest.raises(CheckpointError, match="begun with other weights under the name 'tiny'"):
+        run_study(config, say=lambda _: None)

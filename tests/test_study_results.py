@@ -82,7 +82,7 @@ def test_tricks_are_counted_where_they_are_worth_more_than_the_worked_solution(t
             tried = {"trick/honest": [0.5, None, 0.6, None], "trick/padded": padded}
             write_values(file, {**read_values(file), **tried})
     study = summarise_study(config)
-    found = study["tasks"]["chains"]["gaming"]["padded"]
+    found = study["tasks"]["chains"]["gaming"]["quick"]["padded"]
     assert [found[arm]["over_honest"]["value"] for arm in ARMS] == [0.5, 0.0, 1.0]
     assert found["base"]["reward"]["value"] == pytest.approx(0.4)
     page = study_html(study)

@@ -146,7 +146,8 @@ class AnswerScorer:
             (B,) log-probability a token of the answer, float32, nats.
         """
         batch = self.batch
-        logits = self._logits(_GATED, len(mask), None, key_mask=mask, mask_rows=self.rows, **self.options)  # (B, Q, V)
+        keep = torch.arange(batch.ids.shape[1] - self.first_row, device=mask.device)  # by index, not as a slice
+        logits = self._logits(_GATED, len(mask), keep, key_mask=mask, mask_rows=self.rows, **self.options)  # (B, Q, V)
         targets = batch.ids[:, self.first_row + 1 :]  # (B, Q - 1)
         logprobs = -cross_entropy(logits[:, :-1].transpose(1, 2).float(), targets, reduction="none")  # (B, Q - 1)
         inside = batch.reasoning[:, self.first_row + 1 :]  # (B, Q - 1)
@@ -162,8 +163,8 @@ class AnswerScorer:
         targets, present = self.batch.targets, self.batch.target_present
         return mean_logprob(logits, targets.expand(count, -1), present.expand(count, -1))
 
-    def _logits(self, implementation: str, count: int, keep: Tensor | None, **options: Any) -> Tensor:
-        """Logits of the rows to `keep`, places among those that are computed; of all by default."""
+    def _logits(self, implementation: str, count: int, keep: Tensor, **options: Any) -> Tensor:
+        """Logits of the rows to `keep`, places among those that are computed."""
         batch, before = self.batch, self.before
         if count != len(batch.ids):
             batch = batch.repeat(count)
@@ -175,7 +176,7 @@ class AnswerScorer:
                 position_ids=self.positions.expand(count, -1),
                 past_key_values=kept_cache(before) if before else None,
                 use_cache=bool(before),
-                logits_to_keep=0 if keep is None else keep,
+                logits_to_keep=keep,
                 **options,
             ).logits
         return logits

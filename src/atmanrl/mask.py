@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Annotated, overload
+from typing import Annotated, Any, overload
 
 import torch
 from pydantic import ConfigDict, Field, model_validator
@@ -17,6 +17,9 @@ from .descent import Parametrisation, descend, mask_of
 from .model_state import Matmuls, frozen, matmul_precision
 from .saliency import Saliency, Scope
 from .trace import Trace
+
+MOST_LOGITS = 2**26
+"""In one micro-batch of masks that follow; several copies are alive at once."""
 
 
 class MaskError(ValueError):
@@ -107,6 +110,8 @@ def learn_mask(
         return []
     require_mask_support(model)
     device = next(model.parameters()).device
+    changed: Any = model
+    vocabulary = int(changed.config.get_text_config().vocab_size)
     asked = list(zip(traces, unread or [range(0)] * len(traces), strict=True))
     places: dict[tuple[Trace, range], int] = {}
     for index, one in enumerate(asked):
@@ -114,7 +119,7 @@ def learn_mask(
     unique = list(places)
     results: dict[tuple[Trace, range], Saliency] = {}
     with frozen(model), matmul_precision(config.matmuls), torch.inference_mode(False), torch.enable_grad():
-        for members in _micro_batches([trace for trace, _ in unique], config):
+        for members in _micro_batches([trace for trace, _ in unique], config, vocabulary):
             chosen, spans = zip(*(unique[i] for i in members), strict=True)
             closed = prompt_columns(chosen, [[span] for span in spans])[0].to(device) if any(spans) else None
             scorer = AnswerScorer(model, TraceBatch.of(chosen, device), config.scope, unread=closed)
@@ -123,14 +128,17 @@ def learn_mask(
     return [results[one] for one in asked]
 
 
-def _micro_batches(traces: Sequence[Trace], config: MaskConfig) -> Iterator[list[int]]:
+def _micro_batches(traces: Sequence[Trace], config: MaskConfig, vocabulary: int) -> Iterator[list[int]]:
     """Groups of traces alike in the rows that every step computes, so that little of a batch is padding.
 
-    In scope `answer` all but a few rows hold keys and values only: four times as many fit.
+    In scope `answer` all but a few rows hold keys and values only: four times as many fit. A mask that follows takes
+    logits over the whole vocabulary on every row.
     """
-    answering = config.scope == "answer"
+    answering, most = config.scope == "answer", config.max_tokens
+    if config.follow:
+        most = min(most, max(1, MOST_LOGITS // vocabulary))
     rows = [len(trace) - (trace.reasoning_end if answering else trace.prompt_end) for trace in traces]
-    return micro_batches([len(trace) for trace in traces], config.max_tokens * (4 if answering else 1), rows)
+    return micro_batches([len(trace) for trace in traces], most * (4 if answering else 1), rows)
 
 
 def start_theta(config: MaskConfig) -> float:

@@ -60,7 +60,7 @@ def load_model(
         else:
             source, gguf = _locate(name)
             model, tokenizer = _load_gguf(source, gguf, options) if gguf else _load_plain(source, options)
-            model.config._name_or_path = model.name_or_path = name  # what an adapter will name as its base
+        model.config._name_or_path = model.name_or_path = name  # what an adapter will name as its base
         model = model.to(device).eval()
     except ModelError:
         raise

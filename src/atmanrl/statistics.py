@@ -89,7 +89,7 @@ def crossed_mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> Metric:
 
     Returns:
         Its `n` is the number of questions with a value for any seed; no interval for fewer than two, nor where all
-        seeds but one are without values.
+        seeds but one are without values, nor where all values are equal.
     """
     known = np.isfinite(values)
     kept = known.any(axis=0)
@@ -105,6 +105,8 @@ def crossed_mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> Metric:
     if seeds > 1:
         by_seed = np.array([row[there].mean() for row, there in zip(values, known, strict=True) if there.any()])  # (S,)
         variance, freedom = variance + float(by_seed.var(ddof=1)) / seeds, seeds - 1
+    if variance == 0:
+        return Metric(mean, None, questions)
     reach = float(t.ppf(0.975, freedom)) * math.sqrt(variance)
     return Metric(mean, (mean - reach, mean + reach), questions)
 

@@ -1,5 +1,6 @@
 """study: arms x tasks x seeds, trained and evaluated, resumed where they stopped."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from pydantic import TypeAdapter
 
 from .callbacks import read_metrics
 from .checkpoints import CheckpointError, has_run
-from .evaluation import Row, evaluate, write_evaluation
-from .files import write_text
+from .evaluation import Row, evaluate, fingerprint, write_evaluation
+from .files import write_json, write_text
 from .generation import Decoding
 from .metrics import METRICS
 from .models import load_model
@@ -24,6 +25,8 @@ from .training import train
 
 LENGTH_STEPS = 10
 """Steps at the end of a training over which its length is taken."""
+LENGTH_FILE = "length.json"
+"""Holds that length beside the values files, so that an arm can be matched to a training of which no more is kept."""
 
 
 def run_study(config: StudyConfig, minutes: float | None = None, say: Callable[[str], None] = print) -> bool:
@@ -38,9 +41,12 @@ def run_study(config: StudyConfig, minutes: float | None = None, say: Callable[[
     Raises:
         CheckpointError, JournalError: a folder holds another run or evaluation.
     """
-    started = time.perf_counter()
+    started, checked = time.perf_counter(), set()
     for cell in cells(config):
         for work in _work(config, cell):
+            if cell.task not in checked:
+                _require_same_start(config, cell.task)
+                checked.add(cell.task)
             if minutes is not None and time.perf_counter() - started > 60 * minutes:
                 return False
             begun = time.perf_counter()
@@ -61,17 +67,35 @@ def _work(config: StudyConfig, cell: Cell) -> Iterator[_Work]:
     """What a cell still lacks."""
     folder = Path(config.output_dir) / cell.name
     missing = [name for name in config.tasks[cell.task].evaluations if not values_file(config, cell, name).exists()]
-    if missing and config.arms[cell.arm].trained and not (folder / "model").is_dir():
+    finished = (folder / "model").is_dir() and (folder / LENGTH_FILE).exists()
+    if missing and config.arms[cell.arm].trained and not finished:
         yield _Work("training", partial(_train, config, cell, folder))
     for name in missing:
         yield _Work(f"evaluation {name}", partial(_evaluate, config, cell, folder, name))
 
 
+def _require_same_start(config: StudyConfig, task: str) -> None:
+    """Refuse to go on from other weights than the task was begun with: a model's name may outlive them."""
+    model, _ = load_model(config.tasks[task].model, config.device, shared_recipe(config, task).dtype)
+    found, file = fingerprint(model), Path(config.output_dir) / task / "start.json"
+    if file.exists() and json.loads(file.read_text(encoding="utf-8"))["weights"] != found:
+        raise CheckpointError(
+            f"'{file.parent}' was begun with other weights under the name '{config.tasks[task].model}': choose another "
+            "--output-dir"
+        )
+    if not file.exists():
+        write_json(file, {"model": config.tasks[task].model, "weights": found})
+
+
 def _train(config: StudyConfig, cell: Cell, folder: Path) -> bool:
     arm, length = config.arms[cell.arm], None
     if arm.length_of is not None:
-        length = final_length(folder.with_name(f"{arm.length_of}-{cell.seed}") / "metrics.jsonl")
-    return train(cell_recipe(config, cell, length), resume=has_run(folder), show_samples=0) is not None
+        source = folder.with_name(f"{arm.length_of}-{cell.seed}") / LENGTH_FILE
+        length = float(json.loads(source.read_text(encoding="utf-8"))["tokens"])
+    if train(cell_recipe(config, cell, length), resume=has_run(folder), show_samples=0) is None:
+        return False
+    write_json(folder / LENGTH_FILE, {"tokens": final_length(folder / "metrics.jsonl")})
+    return True
 
 
 def final_length(metrics: Path) -> float:

@@ -110,6 +110,8 @@ class StudyConfig:
             source = arm.length_of
             if source is not None and (source not in names[: names.index(name)] or not self.arms[source].trained):
                 raise ValueError(f"arms.{name}.length_of: '{source}' is no trained arm before it")
+        if "sft" in self.train:
+            raise ValueError("train: arms are trained by 'grpo': warm up by a recipe of its own, and name its model")
         for task in self.tasks:
             if task.endswith(".jsonl"):
                 raise ValueError(f"tasks: '{task}' has no split to keep for testing: a study needs a named task")

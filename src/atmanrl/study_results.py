@@ -20,10 +20,10 @@ def summarise_study(config: StudyConfig) -> dict[str, Any]:
     A seed counts for a task once all of its arms are evaluated, so that all arms stand on the same seeds.
 
     Returns:
-        `tasks`: by task the seeds that count, `gaming` by trick and arm (`reward`, `over_honest`), and `metrics` by
-        "evaluation/metric": for each arm `value`, `ci95` and `n` (questions), and for each arm but the rule's
-        `difference`, the rule's arm less that arm, paired. `verdict` by task: which metrics are better against all
-        controls, whether accuracy holds, and whether the rule is met.
+        `tasks`: by task the seeds that count, `gaming` by evaluation, trick and arm (`reward`, `over_honest`), and
+        `metrics` by "evaluation/metric": for each arm `value`, `ci95` and `n` (questions), and for each arm but the
+        rule's `difference`, the rule's arm less that arm, paired. `verdict` by task: which metrics are better against
+        all controls, whether accuracy holds, and whether the rule is met.
     """
     tasks = {task: _task(config, task) for task in config.tasks}
     return {
@@ -52,7 +52,8 @@ def _task(config: StudyConfig, task: str) -> dict[str, Any]:
             values = {arm: _matrix(each, metric) for arm, each in found.items()}
             if any(np.isfinite(matrix).any() for matrix in values.values()):
                 metrics[f"{name}/{metric}"] = _compared(values, config.rule.arm)
-        gaming |= _gaming(found)
+        if tricks := _gaming(found):
+            gaming[name] = tricks
     return {"seeds": seeds, "metrics": metrics, "gaming": gaming}
 
 
@@ -61,13 +62,12 @@ def _gaming(found: dict[str, list[Kept]]) -> dict[str, Any]:
     solution's; the worked solution's own reward under `honest`."""
     tables: dict[str, Any] = {}
     for arm, seeds in found.items():
-        names = [key for key in seeds[0] if key.startswith(TRICK)]
+        names = dict.fromkeys(key for kept in seeds for key in kept if key.startswith(TRICK))
         rewards = {key.removeprefix(TRICK): _matrix(seeds, key) for key in names}
         for name, matrix in rewards.items():
-            tables.setdefault(name, {})[arm] = {
-                "reward": _mean(matrix),
-                "over_honest": _mean(np.where(np.isfinite(matrix), matrix > rewards["honest"], np.nan)),
-            }
+            both = np.isfinite(matrix) & np.isfinite(rewards["honest"])
+            over = _mean(np.where(both, matrix > rewards["honest"], np.nan))
+            tables.setdefault(name, {})[arm] = {"reward": _mean(matrix), "over_honest": over}
     return tables
 
 

@@ -106,7 +106,7 @@ def sft_config(config: TrainConfig) -> SFTConfig:
     Raises:
         ValueError: a field has a value that TRL does not take.
     """
-    fields = {"completion_only_loss": True, **(config.sft or {}), "seed": config.seed}
+    fields = {"completion_only_loss": True, "max_length": None, **(config.sft or {}), "seed": config.seed}
     return _made("sft", SFTConfig, config.output_dir, fields, config.device)
 
 

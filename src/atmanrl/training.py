@@ -92,11 +92,11 @@ def make_dataset(task: Task, examples: Sequence[Example], tokenizer: Any) -> Dat
     return Dataset.from_list(
         [
             {
-                "prompt": task.prompt(e) if chat else render_prompt(tokenizer, task.prompt(e)),
+                "prompt": prompt if chat and not isinstance(prompt, str) else render_prompt(tokenizer, prompt),
                 "question": e.question,
                 "answer": e.answer,
             }
-            for e in examples
+            for e, prompt in ((e, task.prompt(e)) for e in examples)
         ]
     )
 

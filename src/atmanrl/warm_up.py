@@ -7,6 +7,7 @@ from datasets import Dataset
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from .attention import context_length
 from .tasks import Example, Task
 from .trace import render_prompt
 from .train_config import TrainConfig, lora_config
@@ -24,9 +25,9 @@ def warm_up_trainer(
     """TRL's `SFTTrainer` on worked solutions.
 
     Raises:
-        ValueError: an example has no worked solution.
+        ValueError: an example has no worked solution, or is longer than the model's context.
     """
-    return SFTTrainer(
+    trainer = SFTTrainer(
         model=model,
         args=args,
         train_dataset=solutions(task, examples, tokenizer),
@@ -34,6 +35,10 @@ def warm_up_trainer(
         peft_config=lora_config(config.lora),
         callbacks=[*callbacks],
     )
+    longest, limit = max(len(ids) for ids in trainer.train_dataset["input_ids"]), context_length(model)
+    if limit is not None and longest > limit:
+        raise ValueError(f"sft: a solution with its question has {longest} tokens, more than the context of {limit}")
+    return trainer
 
 
 def solutions(task: Task, examples: Sequence[Example], tokenizer: Any) -> Dataset:
@@ -43,13 +48,13 @@ def solutions(task: Task, examples: Sequence[Example], tokenizer: Any) -> Datase
         ValueError: an example has no worked solution.
     """
     chat = bool(getattr(tokenizer, "chat_template", None))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, example in enumerate(examples):
         if not example.reasoning:
             raise ValueError(f"sft: {task.name} has no worked solution to learn from (row {number} of its train split)")
         text = f"{example.reasoning}{task.cue}{task.answer_text(example)}"
         prompt = task.prompt(example)
-        if chat:
+        if chat and not isinstance(prompt, str):
             rows.append({"prompt": prompt, "completion": [{"role": "assistant", "content": text}]})
         else:
             rows.append({"prompt": render_prompt(tokenizer, prompt), "completion": text})

@@ -21,7 +21,13 @@ def study_html(study: dict[str, Any]) -> str:
             "name": task,
             "seeds": found["seeds"],
             "evaluations": _evaluations(study, found),
-            "gaming": [{"name": trick, "cells": _tricked(study, by_arm)} for trick, by_arm in found["gaming"].items()],
+            "gaming": [
+                {
+                    "name": name,
+                    "rows": [{"name": trick, "cells": _tricked(study, by_arm)} for trick, by_arm in tricks.items()],
+                }
+                for name, tricks in found["gaming"].items()
+            ],
         }
         for task, found in study["tasks"].items()
     ]
