@@ -96,7 +96,7 @@ def test_one_seed_alone_decides_nothing(tmp_path):
 
 def test_nothing_finished_is_no_error(tmp_path):
     study = summarise_study(load_study(written(tmp_path)))
-    assert study["tasks"]["chains"] == {"seeds": [], "metrics": {}}
+    assert study["tasks"]["chains"] == {"seeds": [], "metrics": {}, "gaming": {}}
     assert sentences(study) == ["chains: no seed is finished yet."]
     assert "no seed is finished yet" in study_html(study)
 
