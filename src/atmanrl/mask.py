@@ -40,7 +40,8 @@ class MaskConfig:
         learning_rate: Adam's, on theta.
         sparsity: the objective's weight of the sum of gates, nats a gate.
         follow: weight of each salient reasoning token beside the answer's tokens in the objective; 0, as in the paper,
-            asks for the answer alone. At 1 the mask keeps what the answer needs and what that needs in turn.
+            asks for the answer alone; with more the mask keeps what the answer needs and what that needs in turn (0.3
+            on real text, up to 1 on the bundled tasks: docs/method.md).
         matmuls: how a CPU multiplies float32 matrices; see `model_state.matmul_precision`.
         max_tokens: padded tokens in one micro-batch; bounds the memory.
     """
