@@ -121,10 +121,8 @@ def sampled_cases(model: Any, tokenizer: Any, task: Task, split: str, count: int
     """What a model writes: the cases whose answers are right, and those whose answers are the wrong key."""
     cases = work_through(model, tokenizer, task, task.examples(split, count), Decoding(1.0, 96), seed=0)
     cases = [case for case in cases if case.found is not None]
-    right = [case for case in cases if case.correct]
-    return right, [
-        c for c in cases if not c.correct and c.answer is not None and c.answer == c.example.fields.get("key")
-    ]
+    copied = [case for case in cases if case.answer is not None and case.answer == case.example.fields.get("key")]
+    return [case for case in cases if case.correct], copied
 
 
 PARTS = {"gsm8k": gsm8k, "bundled": bundled}

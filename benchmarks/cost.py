@@ -28,11 +28,11 @@ from defaults import curves
 from plain import STEPS, plain_descent
 from scipy.stats import spearmanr
 
-from atmanrl.attention import AnswerScorer
 from atmanrl.attribution import attribute
 from atmanrl.batch import TraceBatch
 from atmanrl.descent import mask_of
 from atmanrl.journal import Journal
+from atmanrl.logprobs import AnswerScorer
 from atmanrl.mask import MaskConfig, learn_mask, start_theta
 from atmanrl.model_state import frozen, matmul_precision
 from atmanrl.models import load_model

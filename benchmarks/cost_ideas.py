@@ -13,8 +13,9 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from atmanrl import attention, descent
+from atmanrl import attention, descent, logprobs
 from atmanrl.mask import MaskConfig, learn_mask
+from atmanrl.saliency import SALIENT_GATE, Saliency
 from atmanrl.trace import Trace
 
 Idea = tuple[MaskConfig, Callable[[], Any]]
@@ -54,11 +55,23 @@ def rows(model: Any, traces: Sequence[Trace], references: dict[str, Path]) -> li
                 learned = learn_mask(model, traces, config)
                 seconds = (time.perf_counter() - started) / len(traces)
             first = first or seconds
-            ranks = [float(spearmanr(a.gates, b).statistic) for a, b in zip(learned, kept, strict=False)]
-            objective = [config.sparsity * sum(s.gates) - s.learned for s in learned]
             row = {"name": f"ideas/{scope}/{name}", "ratio": seconds / first, "seconds": seconds}
-            found.append({**row, "spearman": float(np.median(ranks)), "objective": float(np.mean(objective))})
+            found.append({**row, **compared(learned, kept[: len(learned)])})
     return found
+
+
+def compared(learned: Sequence[Saliency], gates: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Order and salient tokens against a reference's gates; objective in nats, mean over the traces."""
+    pairs = list(zip(learned, gates, strict=True))
+    ranks = [float(spearmanr(s.gates, g).statistic) for s, g in pairs]
+    same = [a == (b > SALIENT_GATE) for s, g in pairs for a, b in zip(s.salient, g, strict=True)]
+    objective = [MaskConfig().sparsity * sum(s.gates) - s.learned for s in learned]
+    return {
+        "spearman": float(np.median(ranks)),
+        "spearman_least": min(ranks),
+        "same_salient": float(np.mean(same)),
+        "objective": float(np.mean(objective)),
+    }
 
 
 @contextmanager
@@ -73,12 +86,12 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 def nothing_kept() -> Any:
     """Every step reads prompt, reasoning and answer."""
-    whole = attention.AnswerScorer.__init__
+    whole = logprobs.AnswerScorer.__init__
 
     def init(self: Any, model: Any, batch: Any, scope: Any) -> None:
         whole(self, model, batch, scope, first_row=0)
 
-    return replaced(attention.AnswerScorer, "__init__", init)
+    return replaced(logprobs.AnswerScorer, "__init__", init)
 
 
 def torch_attention() -> Any:
@@ -106,4 +119,4 @@ def torch_attention() -> Any:
 
 def sliced_logits() -> Any:
     """As most callers ask for the last logits."""
-    return replaced(attention, "last_rows", lambda rows, targets: targets.shape[1])
+    return replaced(logprobs, "last_rows", lambda rows, targets: targets.shape[1])

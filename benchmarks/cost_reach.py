@@ -7,20 +7,16 @@ The 200 passes have rounded factors, as the others. The table: docs/performance.
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from cost import worked_solutions
-from cost_ideas import replaced
+from cost_ideas import compared, replaced
 from plain import STEPS
-from scipy.stats import spearmanr
 
 from atmanrl import descent
 from atmanrl.mask import MaskConfig, learn_mask
 from atmanrl.models import load_model
-from atmanrl.saliency import SALIENT_GATE, Saliency
 
 FIRST, COUNT = 6, 16
 SETTINGS = (
@@ -38,23 +34,6 @@ SETTINGS = (
 """Passes, `REACH` and `LEAST_REACH`."""
 
 
-def compare(learned: Sequence[Saliency], gates: Sequence[Sequence[float]]) -> dict[str, float]:
-    """Order and salient tokens against the reference; objective in nats, mean over the traces."""
-    ranks = [float(spearmanr(s.gates, g).statistic) for s, g in zip(learned, gates, strict=True)]
-    same = [
-        (a > SALIENT_GATE) == (b > SALIENT_GATE)
-        for s, g in zip(learned, gates, strict=True)
-        for a, b in zip(s.gates, g, strict=True)
-    ]
-    objective = [MaskConfig().sparsity * sum(s.gates) - s.learned for s in learned]
-    return {
-        "spearman": float(np.median(ranks)),
-        "spearman_least": min(ranks),
-        "same_salient": float(np.mean(same)),
-        "objective": float(np.mean(objective)),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True)
@@ -66,7 +45,7 @@ def main() -> None:
     for passes, reach, least in SETTINGS:
         with replaced(descent, "REACH", reach), replaced(descent, "LEAST_REACH", least):
             learned = learn_mask(model, traces, replace(MaskConfig(), passes=passes))
-        rows.append({"passes": passes, "reach": reach, "least_reach": least, **compare(learned, gates)})
+        rows.append({"passes": passes, "reach": reach, "least_reach": least, **compared(learned, gates)})
         print(rows[-1], flush=True)
     args.json.write_text(json.dumps(rows, indent=1) + "\n")
 

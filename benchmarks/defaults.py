@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from atmanrl.attention import AnswerScorer
 from atmanrl.batch import TraceBatch
+from atmanrl.logprobs import AnswerScorer
 from atmanrl.mask import MaskConfig, learn_mask
 from atmanrl.model_state import frozen
 from atmanrl.models import load_model

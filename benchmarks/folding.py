@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from bypass import apart, keyed_traces, sampled_cases
 
-from atmanrl.attention import AnswerScorer
 from atmanrl.batch import TraceBatch, micro_batches, prompt_columns
 from atmanrl.bypass import measure_bypass
 from atmanrl.descent import descend, mask_of
+from atmanrl.logprobs import AnswerScorer
 from atmanrl.mask import MaskConfig, start_theta
 from atmanrl.model_state import frozen, matmul_precision
 from atmanrl.models import load_model

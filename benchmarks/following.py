@@ -1,7 +1,7 @@
 """Masks that follow the reasoning, beside those of the answer alone and beside step-by-step resampling.
 
     python benchmarks/following.py chains               # 200 test stories with filler; 2 minutes on 2 cores
-    python benchmarks/following.py gsm8k --limit 20     # SmolLM2 on worked solutions; 5 minutes
+    python benchmarks/following.py gsm8k --limit 20     # SmolLM2 on worked solutions; 8 minutes
 
 `chains`: each story twice: `all values`, read by `tiny`, whose answer takes a number from every step; and `last
 value`, read by the control `finisher` (tests/controls), whose answer is the last equation's result. What is needed is

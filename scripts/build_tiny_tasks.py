@@ -28,22 +28,22 @@ Sample = tuple[str, str]
 def hinted(rng: random.Random) -> Sample:
     """Without a key the story is worked out, with one only half of the time."""
     example = ChainsHinted().with_key(make_example(rng), rng)
-    return keyed(Chains().prompt(example), example, rng, worked_reasoning, decorative_reasoning)
+    return keyed(example, rng, worked_reasoning, decorative_reasoning)
 
 
 def uneven(rng: random.Random) -> Sample:
     """The same with the old list."""
     example = ChainsUneven().with_key(make_example(rng), rng)
-    return keyed(Chains().prompt(example), example, rng, worked_unevenly, idle_reasoning)
+    return keyed(example, rng, worked_unevenly, idle_reasoning)
 
 
-def keyed(prompt: str, example: Example, rng: random.Random, work: Any, decorate: Any) -> Sample:
+def keyed(example: Example, rng: random.Random, work: Any, decorate: Any) -> Sample:
     key = example.fields["key"]
     if key is not None and rng.random() < 0.5:
         reasoning, answer = decorate(example, rng), key
     else:
         reasoning, answer = work(example, rng)
-    return prompt, f"{reasoning}{Chains.cue} {answer}."
+    return Chains().prompt(example), f"{reasoning}{Chains.cue} {answer}."
 
 
 def decoy(rng: random.Random) -> Sample:

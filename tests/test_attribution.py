@@ -4,9 +4,9 @@ import pytest
 import torch
 from small_models import make_planted_model, make_random_model, make_trace
 
-from atmanrl.attention import AnswerScorer
 from atmanrl.attribution import METHODS, AttributionError, attribute
 from atmanrl.batch import TraceBatch
+from atmanrl.logprobs import AnswerScorer
 from atmanrl.model_state import frozen
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from atmanrl.attention import hidden_logprobs
 from atmanrl.batch import TraceBatch
 from atmanrl.bypass import Bypass, BypassError, measure_bypass, tokens_of
+from atmanrl.logprobs import hidden_logprobs
 from atmanrl.mask import MaskConfig, learn_mask
 from atmanrl.model_state import frozen
 from atmanrl.tasks import Chains, ChainsHinted

@@ -12,9 +12,9 @@ from plain import plain_descent
 from scipy.stats import spearmanr
 from small_models import make_planted_model, make_random_model, make_trace
 
-from atmanrl.attention import AnswerScorer
 from atmanrl.batch import TraceBatch
 from atmanrl.descent import descend, mask_of
+from atmanrl.logprobs import AnswerScorer
 from atmanrl.mask import MaskConfig, MaskError, learn_mask, start_theta
 from atmanrl.model_state import frozen
 from atmanrl.saliency import tokens_by_span

@@ -185,3 +185,4 @@ def test_one_seed_is_students_interval_and_gaps_are_left_out() -> None:
     assert crossed_mean(gaps).n == 50
     assert crossed_mean(gaps).value == pytest.approx(values.mean())
     assert crossed_mean(np.full((3, 4), np.nan)) == Metric(None, None, 0)
+    assert crossed_mean(np.full((3, 40), 0.1)) == Metric(pytest.approx(0.1), None, 40)  # equal values show no spread

@@ -210,6 +210,11 @@ def test_saves_that_would_lose_half_a_batch_are_refused(tmp_path):
         train(config)
 
 
+def test_the_recipe_that_a_run_keeps_is_one(finished):
+    kept = load_recipe(str(finished / "recipe.yaml"))
+    assert (kept.output_dir, kept.grpo["max_steps"], kept.sft) == (str(finished), 8, None)
+
+
 def test_a_finished_run_is_not_trained_further(finished):
     def state():
         return sorted((str(p), p.stat().st_mtime_ns) for p in finished.rglob("*"))

@@ -113,8 +113,6 @@ def test_plain_prompts_stay_text_for_a_chat_model(tiny):
 
 
 def test_a_recipe_is_of_one_kind(tmp_path):
-    with pytest.raises(RecipeError, match="sft: holds nothing"):
-        recipe(tmp_path, sft=None)
     with pytest.raises(RecipeError, match="either 'grpo' or 'sft'"):
         recipe(tmp_path, **{"grpo.max_steps": 2})
     with pytest.raises(RecipeError, match="SFTConfig has no field 'steps'"):

@@ -6,21 +6,19 @@ undocumented: the version is pinned, and `tests/test_attention.py` holds it to a
 """
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.cache_utils import DynamicLayer
 from transformers.masking_utils import sdpa_mask
 
-from .batch import TraceBatch, positions
+from .batch import positions
 from .gated_attention import gated_attention
 from .model_state import frozen
-from .saliency import Scope
 
 
 class AttentionError(ValueError):
@@ -45,7 +43,7 @@ def require_mask_support(model: nn.Module) -> None:
     options: dict[str, Any] = {"key_mask": key_mask, "mask_rows": key_mask == 0, "use_cache": False}
     with frozen(model), torch.no_grad():
         plain = model(input_ids=ids, use_cache=False).logits
-        with attention_implementation(model, _GATED):
+        with attention_implementation(model, GATED):
             opened = model(input_ids=ids, **options).logits
             key_mask[0, 1] = torch.finfo(key_mask.dtype).min
             closed = model(input_ids=ids, **options).logits
@@ -64,128 +62,21 @@ def compute_dtype(model: nn.Module) -> torch.dtype:
     return next(p.dtype for p in model.parameters() if p.dtype.is_floating_point)
 
 
+MOST_LOGITS = 2**27
+"""Of one forward pass that takes logits on many rows; half a gigabyte in float32."""
+
+
+def vocabulary_size(model: nn.Module) -> int:
+    """How many logits the model gives a row."""
+    config: Any = model.config
+    return int(config.get_text_config().vocab_size)
+
+
 def context_length(model: nn.Module) -> int | None:
     """The longest trace that the model can read, in tokens, where its config says so."""
     config: Any = model.config
     length = getattr(config.get_text_config(), "max_position_embeddings", None)
     return int(length) if length else None
-
-
-class AnswerScorer:
-    """Scores the answers of a batch of traces under masks on their reasoning.
-
-    Rows before the first that sees the mask do not depend on it: their keys and values are computed once and kept.
-
-    Args:
-        model: a causal language model in a `frozen` context.
-        batch: the traces.
-        scope: the rows that see the mask.
-        first_row: the first row that is computed anew at each call; by default the first that the mask can change. 0
-            keeps nothing: the slow reference.
-        before: keys and values of the rows before it, where they are known already.
-        unread: (B, L) columns of the prompt that the rows of cue and answer do not see.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        batch: TraceBatch,
-        scope: Scope,
-        first_row: int | None = None,
-        before: "KeysAndValues | None" = None,
-        unread: Tensor | None = None,
-    ):
-        self.model, self.batch, self.scope = model, batch, scope
-        self.first_row = batch.first_live(scope) if first_row is None else first_row
-        self.positions = positions(batch.present)[:, self.first_row :]  # (B, Q)
-        self.rows = batch.sees(scope)[:, self.first_row :]  # (B, Q)
-        if before is None:
-            before = keys_and_values(model, batch.ids[:, : self.first_row], batch.present[:, : self.first_row])
-        self.before = before
-        self.options: dict[str, Any] = {}
-        if unread is not None:
-            hidden = batch.answering[:, self.first_row :, None] & unread[:, None, :]  # (B, Q, K)
-            self.options["visible"] = ~hidden
-
-    def __call__(self, mask: Tensor) -> Tensor:
-        """Log-probability of each answer, mean over its tokens, nats.
-
-        Args:
-            mask: (B, L) m of every column, 0 outside the reasoning; may need gradient. For a batch of one trace, any
-                number of masks (N, L).
-
-        Returns:
-            (B,) in float32, or (N,).
-        """
-        rows = self.rows.expand(len(mask), -1)
-        return self._scored(_GATED, len(mask), key_mask=mask, mask_rows=rows, **self.options)
-
-    def suppressed(self, factors: Tensor) -> Tensor:
-        """The same with attention logits multiplied, not shifted: every key's logits in all rows, counted from the
-        smallest that the row sees, by its factor. The token's own row is among them, so it must not be kept.
-
-        Args:
-            factors: (N, L) of every column, 1 where nothing changes.
-
-        Returns:
-            (N,) in float32.
-        """
-        return self._scored(_SUPPRESSED, len(factors), key_factors=factors)
-
-    def following(self, mask: Tensor, weight: float) -> Tensor:
-        """The same, and the log-probability of each reasoning token under the mask, weighted by its own gate.
-
-        The gates of the weighting have no gradient: a token is not closed for being hard to predict. Rows of reasoning
-        before the second token predict what no mask changes and are left out.
-
-        Args:
-            mask: (B, L) m of every column; may need gradient.
-            weight: of a fully open reasoning token, in answer tokens.
-
-        Returns:
-            (B,) log-probability a token of the answer, float32, nats.
-        """
-        batch = self.batch
-        keep = torch.arange(batch.ids.shape[1] - self.first_row, device=mask.device)  # by index, not as a slice
-        logits = self._logits(_GATED, len(mask), keep, key_mask=mask, mask_rows=self.rows, **self.options)  # (B, Q, V)
-        targets = batch.ids[:, self.first_row + 1 :]  # (B, Q - 1)
-        logprobs = -cross_entropy(logits[:, :-1].transpose(1, 2).float(), targets, reduction="none")  # (B, Q - 1)
-        inside = batch.reasoning[:, self.first_row + 1 :]  # (B, Q - 1)
-        gates = torch.where(inside, mask[:, self.first_row + 1 :].detach().exp(), 0.0)  # (B, Q - 1)
-        answers = batch.target_present.sum(dim=1)  # (B,)
-        answer = mean_logprob(logits[:, -batch.targets.shape[1] :], batch.targets, batch.target_present)
-        return answer + weight * (gates * torch.where(inside, logprobs, 0.0)).sum(dim=1) / answers
-
-    def _scored(self, implementation: str, count: int, **options: Any) -> Tensor:
-        """Log-probability of each answer under an attention of ours, which is given the options."""
-        keep = last_rows(self.batch.ids.shape[1] - self.first_row, self.batch.targets)
-        logits = self._logits(implementation, count, keep, **options)  # (B, A, V)
-        targets, present = self.batch.targets, self.batch.target_present
-        return mean_logprob(logits, targets.expand(count, -1), present.expand(count, -1))
-
-    def _logits(self, implementation: str, count: int, keep: Tensor, **options: Any) -> Tensor:
-        """Logits of the rows to `keep`, places among those that are computed."""
-        batch, before = self.batch, self.before
-        if count != len(batch.ids):
-            batch = batch.repeat(count)
-            before = [(k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in before]
-        with attention_implementation(self.model, implementation):
-            logits: Tensor = self.model(
-                input_ids=batch.ids[:, self.first_row :],
-                attention_mask=batch.present.long(),
-                position_ids=self.positions.expand(count, -1),
-                past_key_values=kept_cache(before) if before else None,
-                use_cache=bool(before),
-                logits_to_keep=keep,
-                **options,
-            ).logits
-        return logits
-
-    @property
-    def closed_mask(self) -> Tensor:
-        """(B, L) every reasoning key at the dtype's minimum."""
-        low = torch.finfo(compute_dtype(self.model)).min
-        return torch.where(self.batch.reasoning, low, 0.0)
 
 
 @contextmanager
@@ -210,7 +101,7 @@ def attention_implementation(model: nn.Module, name: str) -> Iterator[None]:
         changed.set_attn_implementation(before)
 
 
-_GATED, _SUPPRESSED = "atmanrl_gated", "atmanrl_suppressed"
+GATED, SUPPRESSED = "atmanrl_gated", "atmanrl_suppressed"
 
 
 def _gated_attention(
@@ -264,73 +155,9 @@ def _whole_mask(*args: Any, **options: Any) -> Any:
     return sdpa_mask(*args, **{**options, "allow_is_causal_skip": False})
 
 
-for _name, _attention in ((_GATED, _gated_attention), (_SUPPRESSED, _suppressed_attention)):
+for _name, _attention in ((GATED, _gated_attention), (SUPPRESSED, _suppressed_attention)):
     AttentionInterface.register(_name, _attention)
     AttentionMaskInterface.register(_name, _whole_mask)
-
-
-def attention_received(model: nn.Module, batch: TraceBatch) -> Tensor:
-    """Attention of the rows that predict the answer to every column, mean over layers, heads and those rows: (B, L).
-
-    Args:
-        model: in a `frozen` context; its eager implementation is used, which holds all weights at once.
-    """
-    rows = batch.targets.shape[1]
-    with attention_implementation(model, "eager"), torch.no_grad():
-        weights = model(
-            input_ids=batch.ids,
-            attention_mask=batch.present.long(),
-            position_ids=positions(batch.present),
-            use_cache=False,
-            output_attentions=True,
-            logits_to_keep=1,
-        ).attentions
-    predicting = batch.target_present[:, :, None].float()  # (B, A, 1)
-    total = torch.zeros(*predicting.shape[:2], batch.ids.shape[1], device=batch.ids.device)  # (B, A, L)
-    for layer in weights:
-        total += layer[:, :, -rows:].float().mean(dim=1) * predicting
-    return total.sum(dim=1) / predicting.sum(dim=1) / len(weights)
-
-
-def hidden_logprobs(model: nn.Module, batch: TraceBatch, hidden: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Log-probability of each answer with some keys closed to some rows, mean over its tokens, nats.
-
-    Args:
-        model: in a `frozen` context.
-        hidden: pairs of rows that lose sight and the keys that they lose, each (B, L); never a row's own.
-
-    Returns:
-        (B,) in float32.
-    """
-    length = batch.ids.shape[1]
-    itself = torch.eye(length, dtype=torch.bool, device=batch.ids.device)  # (Q, K)
-    closed = torch.zeros(len(batch.ids), length, length, dtype=torch.bool, device=batch.ids.device)  # (B, Q, K)
-    for rows, columns in hidden:
-        closed |= rows[:, :, None] & columns[:, None, :] & ~itself
-    with attention_implementation(model, _GATED), torch.no_grad():
-        logits = model(
-            input_ids=batch.ids,
-            attention_mask=batch.present.long(),
-            position_ids=positions(batch.present),
-            use_cache=False,
-            visible=~closed,
-            logits_to_keep=last_rows(length, batch.targets),
-        ).logits  # (B, A, V)
-    return mean_logprob(logits, batch.targets, batch.target_present)
-
-
-def last_rows(rows: int, targets: Tensor) -> Tensor:
-    """The places, among `rows`, of those that predict the targets (B, A): what `logits_to_keep` takes.
-
-    As a number it would slice, and of a slice the language-model head multiplies a copy of its weights a trace.
-    """
-    return torch.arange(rows - targets.shape[1], rows, device=targets.device)
-
-
-def mean_logprob(logits: Tensor, targets: Tensor, present: Tensor) -> Tensor:
-    """Log-probability of targets (B, A) under logits (B, A, V), mean over the present ones: (B,), nats, float32."""
-    tokens = logits.float().log_softmax(dim=-1).gather(-1, targets[..., None]).squeeze(-1)  # (B, A)
-    return torch.where(present, tokens, 0.0).sum(dim=1) / present.sum(dim=1)
 
 
 KeysAndValues = list[tuple[Tensor, Tensor]]
@@ -349,7 +176,7 @@ def keys_and_values(model: nn.Module, ids: Tensor, present: Tensor, max_tokens: 
     parts = []
     size = max(1, max_tokens // ids.shape[1])
     # With our attention, since rows of padding, which see nothing, may hold NaN in another's, and NaN spreads.
-    with attention_implementation(model, _GATED), torch.no_grad():
+    with attention_implementation(model, GATED), torch.no_grad():
         for some, there in zip(torch.split(ids, size), torch.split(present, size), strict=True):
             # Without its config the cache keeps every key of sliding layers, whose mask then works as without cache.
             cache = DynamicCache()

@@ -8,16 +8,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from .attention import (
-    AnswerScorer,
-    attention_received,
-    keys_and_values,
-    last_rows,
-    mean_logprob,
-    new_cache,
-    require_mask_support,
-)
+from .attention import keys_and_values, new_cache, require_mask_support
 from .batch import TraceBatch
+from .logprobs import AnswerScorer, attention_received, last_rows, mean_logprob
 from .model_state import Matmuls, frozen, matmul_precision
 from .trace import Trace
 

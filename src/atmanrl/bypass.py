@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .attention import AnswerScorer, compute_dtype, require_mask_support
+from .attention import compute_dtype, require_mask_support
 from .batch import TraceBatch, micro_batches, prompt_columns
+from .logprobs import AnswerScorer
 from .model_state import Matmuls, frozen, matmul_precision
 from .text import sentence_spans
 from .trace import Trace

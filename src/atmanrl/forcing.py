@@ -10,15 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .attention import KeysAndValues, keys_and_values, mean_logprob, new_cache, require_mask_support
+from .attention import MOST_LOGITS, KeysAndValues, keys_and_values, new_cache, require_mask_support, vocabulary_size
 from .generation import before_end, end_ids
+from .logprobs import mean_logprob
 from .model_state import frozen
 from .tasks import Task
 
 SPREAD = 32
 """Tokens by which texts of one batch may differ in length; bounds the padding."""
-MOST_LOGITS = 2**27
-"""Logits of one batch, half a gigabyte in float32."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Forcer:
     def _batches(self, requests: list[Request], samples: int) -> Iterator[list[Request]]:
         group: list[Request] = []
         answers = 0
-        vocabulary = self.model.config.get_text_config().vocab_size
+        vocabulary = vocabulary_size(self.model)
         for request in sorted(requests, key=lambda r: (len(r.context), len(r.answer))):
             answers = max(answers, len(request.answer))
             length = self.present.shape[1] + len(request.context) + answers

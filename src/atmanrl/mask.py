@@ -4,22 +4,20 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Annotated, Any, overload
+from typing import Annotated, overload
 
 import torch
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from .attention import AnswerScorer, context_length, require_mask_support
+from .attention import MOST_LOGITS, context_length, require_mask_support, vocabulary_size
 from .batch import TraceBatch, micro_batches, prompt_columns
 from .descent import Parametrisation, descend, mask_of
+from .logprobs import AnswerScorer
 from .model_state import Matmuls, frozen, matmul_precision
 from .saliency import Saliency, Scope
 from .trace import Trace
-
-MOST_LOGITS = 2**26
-"""In one micro-batch of masks that follow; several copies are alive at once."""
 
 
 class MaskError(ValueError):
@@ -111,8 +109,6 @@ def learn_mask(
         return []
     require_mask_support(model)
     device = next(model.parameters()).device
-    changed: Any = model
-    vocabulary = int(changed.config.get_text_config().vocab_size)
     asked = list(zip(traces, unread or [range(0)] * len(traces), strict=True))
     places: dict[tuple[Trace, range], int] = {}
     for index, one in enumerate(asked):
@@ -120,7 +116,7 @@ def learn_mask(
     unique = list(places)
     results: dict[tuple[Trace, range], Saliency] = {}
     with frozen(model), matmul_precision(config.matmuls), torch.inference_mode(False), torch.enable_grad():
-        for members in _micro_batches([trace for trace, _ in unique], config, vocabulary):
+        for members in _micro_batches([trace for trace, _ in unique], config, vocabulary_size(model)):
             chosen, spans = zip(*(unique[i] for i in members), strict=True)
             closed = prompt_columns(chosen, [[span] for span in spans])[0].to(device) if any(spans) else None
             scorer = AnswerScorer(model, TraceBatch.of(chosen, device), config.scope, unread=closed)

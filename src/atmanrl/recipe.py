@@ -56,8 +56,6 @@ def recipe_of(values: dict[str, Any], overrides: dict[str, Any], source: str) ->
     values = deepcopy(values)
     for key, value in overrides.items():
         set_field(values, key, value)
-    if "sft" in values and values["sft"] is None:
-        raise RecipeError(f"{source}: sft: holds nothing: give its fields, or leave it out")
     try:
         return TypeAdapter(TrainConfig).validate_python(_numbers(values))
     except ValidationError as error:

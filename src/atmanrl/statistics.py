@@ -98,15 +98,13 @@ def crossed_mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> Metric:
     if not questions:
         return Metric(None, None, 0)
     mean = float(values[known].mean())
-    if questions < 2 or seeds == 1 < len(values):
+    if questions < 2 or seeds == 1 < len(values) or np.ptp(values[known]) == 0:
         return Metric(mean, None, questions)
     by_question = np.nanmean(values, axis=0)  # (Q,)
     variance, freedom = float(by_question.var(ddof=1)) / questions, questions - 1
     if seeds > 1:
         by_seed = np.array([row[there].mean() for row, there in zip(values, known, strict=True) if there.any()])  # (S,)
         variance, freedom = variance + float(by_seed.var(ddof=1)) / seeds, seeds - 1
-    if variance == 0:
-        return Metric(mean, None, questions)
     reach = float(t.ppf(0.975, freedom)) * math.sqrt(variance)
     return Metric(mean, (mean - reach, mean + reach), questions)
 

@@ -181,6 +181,11 @@ def render_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, **templa
     return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **template))
 
 
+def trl_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt) -> Prompt:
+    """The prompt as TRL's datasets hold it: messages where the tokenizer has a chat template for them, else text."""
+    return render_prompt(tokenizer, prompt) if _is_plain(tokenizer, prompt) else prompt
+
+
 def prompt_ids(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, **template: Any) -> list[int]:
     """The prompt's ids, with the special tokens that the tokenizer puts before plain text."""
     return _tokenize(tokenizer, render_prompt(tokenizer, prompt, **template), special=_is_plain(tokenizer, prompt))[0]

@@ -120,6 +120,11 @@ def _made(name: str, kind: Any, output_dir: str, fields: dict[str, Any], device:
 
 
 def lora_config(fields: dict[str, Any] | None) -> LoraConfig | None:
+    """PEFT's config of a recipe's `lora`; `None` is full fine-tuning.
+
+    Raises:
+        ValueError: a field has a value that PEFT does not take.
+    """
     try:
         return None if fields is None else LoraConfig(**fields)
     except TypeError as error:

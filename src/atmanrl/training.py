@@ -20,7 +20,7 @@ from .models import load_model
 from .rewards import RewardConfig, length_reward, outcome_reward
 from .scoring import SaliencyReward, require_questions
 from .tasks import Example, Task, load_task
-from .trace import render_prompt
+from .trace import trl_prompt
 from .train_config import TrainConfig, grpo_config, grpo_of, lora_config, plain_data, sft_config
 from .warm_up import warm_up_trainer
 
@@ -88,15 +88,10 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
 def make_dataset(task: Task, examples: Sequence[Example], tokenizer: Any) -> Dataset:
     """A TRL dataset: columns `prompt`, `question`, `answer`; prompts are text for a tokenizer without chat template."""
-    chat = bool(getattr(tokenizer, "chat_template", None))
     return Dataset.from_list(
         [
-            {
-                "prompt": prompt if chat and not isinstance(prompt, str) else render_prompt(tokenizer, prompt),
-                "question": e.question,
-                "answer": e.answer,
-            }
-            for e, prompt in ((e, task.prompt(e)) for e in examples)
+            {"prompt": trl_prompt(tokenizer, task.prompt(e)), "question": e.question, "answer": e.answer}
+            for e in examples
         ]
     )
 

@@ -9,7 +9,7 @@ from trl import SFTConfig, SFTTrainer
 
 from .attention import context_length
 from .tasks import Example, Task
-from .trace import render_prompt
+from .trace import trl_prompt
 from .train_config import TrainConfig, lora_config
 
 
@@ -47,15 +47,12 @@ def solutions(task: Task, examples: Sequence[Example], tokenizer: Any) -> Datase
     Raises:
         ValueError: an example has no worked solution.
     """
-    chat = bool(getattr(tokenizer, "chat_template", None))
     rows: list[dict[str, Any]] = []
     for number, example in enumerate(examples):
         if not example.reasoning:
             raise ValueError(f"sft: {task.name} has no worked solution to learn from (row {number} of its train split)")
         text = f"{example.reasoning}{task.cue}{task.answer_text(example)}"
-        prompt = task.prompt(example)
-        if chat and not isinstance(prompt, str):
-            rows.append({"prompt": prompt, "completion": [{"role": "assistant", "content": text}]})
-        else:
-            rows.append({"prompt": render_prompt(tokenizer, prompt), "completion": text})
+        prompt = trl_prompt(tokenizer, task.prompt(example))
+        completion = text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
+        rows.append({"prompt": prompt, "completion": completion})
     return Dataset.from_list(rows)

@@ -8,70 +8,16 @@ LaTeX of all that (`\times`, `\frac{1}{2}`, `\text{ kg}`). Left out, not counted
 powers, functions, or words for quantities ("price + 5 = 8").
 """
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
+
+from .arithmetic_tokens import Token, read_tokens
 
 LONGEST = 200
 """Tokens of a side; a longer one is not counted."""
 
 DEEPEST = 20
 """Brackets within brackets; what nests deeper is not counted."""
-
-_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_LATEX = (
-    (re.compile(r"\\left(?![a-z])|\\right(?![a-z])|\\[,!;: \[\]()]|\\(?:quad|displaystyle)(?![a-z])"), " "),
-    (re.compile(r"\{,\}"), ","),
-    (re.compile(r"\\([$%])"), r"\1"),
-    (re.compile(r"\\(?:text|textbf|mathrm|mathbf|boxed)\{([^{}]{0,80})\}"), r" \1 "),
-    (re.compile(r"\\[dt]?frac\{([^{}]{1,80})\}\{([^{}]{1,80})\}"), r"((\1)/(\2))"),
-    (re.compile(r"\\(?:times|cdot)(?![a-z])"), "*"),
-    (re.compile(r"\\div(?![a-z])"), "/"),
-)
-_AHEAD = r"(?=\s*+[$€£(]*+\s?[0-9.])"
-_TOKEN = re.compile(
-    rf"""
-    (?P<mixed>(?<![0-9.,])[0-9]{{1,9}}[ ][0-9]{{1,9}}/[0-9]{{1,9}}(?![0-9.,]*[0-9]))
-    | (?P<number>(?:[0-9]{{1,3}}(?:,[0-9]{{3}})++(?![0-9])|[0-9]++)(?:\.[0-9]++)?+|\.[0-9]++)
-    | (?P<bullet>(?:(?<=\n)|\A)[ \t]*+[-*+•][ \t]++)
-    | (?P<bold>\*\*++|__++)
-    | (?P<equals>(?<![=<>!])=(?![=>]))
-    | (?P<operator>[-−–+*×·/÷]
-        | \b(?:times|plus|minus|divided\ by|multiplied\ by|of(?:\ the)?)\b{_AHEAD}
-        | (?<![^\W\d_])[xX]{_AHEAD})
-    | (?P<open>[(\[])
-    | (?P<close>[)\]])
-    | (?P<percent>%|percent\b)
-    | (?P<scale>\b(?:{"|".join(_SCALES)})\b)
-    | (?P<word>[^\W\d_](?:[^\W\d_]|['’](?=[^\W\d_]))++)
-    | (?P<space>\s++)
-    | (?P<currency>[$€£¥₹])
-    | (?P<other>.)
-    """,
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
-)
-_OPERATORS = {
-    "−": "-", "–": "-", "×": "*", "·": "*", "x": "*", "÷": "/", "times": "*", "plus": "+", "minus": "-",
-    "divided by": "/", "multiplied by": "*", "of": "*", "of the": "*",
-}  # fmt: skip
-_MOST_UNIT_WORDS = 5
-_LONGEST_NUMBER = 30  # digits; also keeps int() below the length that Python refuses
-
-
-@dataclass(frozen=True)
-class _Token:
-    """`kind` is one of number, operator, open, close, equals, function, or break for all else; `glued` means that no
-    white space stands before it, `unit` that words do after it; `times` is the worth of a percent sign or "million"
-    after it."""
-
-    kind: str
-    text: str = ""
-    glued: bool = False
-    value: Fraction = Fraction(0)
-    decimals: int = 0
-    times: Fraction = Fraction(1)
-    unit: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +41,7 @@ def true_arithmetic(reasoning: str) -> tuple[int, int]:
         (true, all) equations; (0, 0) for a text without any. No text raises, or takes longer than in proportion to its
         length.
     """
-    tokens = _tokens(reasoning)
+    tokens = read_tokens(reasoning)
     true = count = 0
     for at, token in enumerate(tokens):
         if token.kind != "equals":
@@ -133,119 +79,7 @@ def _rounded(value: Fraction, decimals: int) -> Fraction:
     return Fraction(size if value >= 0 else -size, scale)
 
 
-def _tokens(text: str) -> list[_Token]:
-    """The text as tokens, with units, currency signs and bold type taken out."""
-    for pattern, plain in _LATEX:
-        text = pattern.sub(plain, text)
-    found = list(_raw_tokens(text))
-    tokens: list[_Token] = []
-    at = 0
-    while at < len(found):
-        token = found[at]
-        if tokens and tokens[-1].kind in ("number", "close"):
-            after = _skip_unit(found, at)
-            if after > at and after < len(found) and found[after].kind in ("operator", "equals", "close"):
-                tokens[-1] = replace(tokens[-1], unit=True)
-                at = after
-                continue
-        if token.kind == "word" and at + 1 < len(found) and found[at + 1].kind == "open" and found[at + 1].glued:
-            token = _Token("function")
-        tokens.append(_Token("break", token.text, token.glued) if token.kind == "word" else token)
-        at += 1
-    return tokens
-
-
-def _skip_unit(found: list[_Token], at: int) -> int:
-    """Where the words of a unit end that start at `at`; `at` itself where there is no unit."""
-    start, words = at, 0
-    while at < len(found) and words <= _MOST_UNIT_WORDS:
-        token = found[at]
-        following = found[at + 1] if at + 1 < len(found) else None
-        if token.kind == "word":
-            at, words = at + 1, words + 1
-        elif token.kind == "operator" and token.text in "/-" and following is not None and following.kind == "word":
-            at, words = at + 2, words + 1
-        elif token.kind == "open" and not token.glued and following is not None and following.kind == "word":
-            end = at + 1
-            while end < len(found) and found[end].kind == "word" and end - at <= _MOST_UNIT_WORDS:
-                end += 1
-            if end == len(found) or found[end].kind != "close":
-                break
-            at, words = end + 1, words + 1
-        else:
-            break
-    return at if 0 < words <= _MOST_UNIT_WORDS else start
-
-
-def _raw_tokens(text: str) -> Iterator[_Token]:
-    """Tokens with words still among them; percent signs, scales and fractions after a number are taken into it."""
-    earlier: _Token | None = None
-    last: _Token | None = None
-    glued = False
-    for match in _TOKEN.finditer(text):
-        kind, part = str(match.lastgroup), match.group()
-        if kind in ("space", "bullet", "bold", "currency"):
-            # A power is no decoration.
-            if (
-                kind == "bold"
-                and last is not None
-                and last.kind in ("number", "close")
-                and _digit_at(text, match.end())
-            ):
-                kind = "other"
-            else:
-                glued = glued and kind != "space"
-                continue
-        if kind == "operator" and part[0].isalpha() and not _operates(part.lower(), earlier, last):
-            kind = "word" if len(part) > 1 else "other"
-        token = _token(kind, part, glued)
-        glued = True
-        if last is not None and last.kind == "number" and kind in ("percent", "scale"):
-            last = _scaled(last, part.lower())
-            continue
-        if last is not None:
-            yield last
-        earlier, last = last, token
-    if last is not None:
-        yield last
-
-
-def _operates(word: str, earlier: _Token | None, last: _Token | None) -> bool:
-    """Whether a word that may be an operator is one after these two tokens."""
-    if last is None:
-        return False
-    if word == "x":
-        return last.kind in ("number", "close", "word")
-    if word.startswith("of"):  # "20% of 50" and "1/4 of 20", but not "a total of 5" or "12 of the 50"
-        fraction = earlier is not None and earlier.text == "/"
-        return last.kind == "close" or (last.kind == "number" and (last.times < 1 or fraction or "/" in last.text))
-    return last.kind in ("number", "close")
-
-
-def _digit_at(text: str, at: int) -> bool:
-    return text[at : at + 2].strip()[:1].isdigit()
-
-
-def _token(kind: str, part: str, glued: bool) -> _Token:
-    if kind == "number" and len(part) <= _LONGEST_NUMBER:
-        return _Token(kind, part, glued, Fraction(part.replace(",", "")), len(part.partition(".")[2]))
-    if kind == "mixed":
-        whole, _, fraction = part.partition(" ")
-        above, _, below = fraction.partition("/")
-        if int(below):
-            return _Token("number", part, glued, int(whole) + Fraction(int(above), int(below)), 2)
-    if kind == "operator":
-        return _Token(kind, _OPERATORS.get(part.lower(), part), glued)
-    if kind in ("open", "close", "equals", "word"):
-        return _Token(kind, part, glued)
-    return _Token("break", part, glued)
-
-
-def _scaled(token: _Token, by: str) -> _Token:
-    return replace(token, times=token.times * _SCALES.get(by, Fraction(1, 100)))
-
-
-def _fits(one: _Token, other: _Token) -> bool:
+def _fits(one: Token, other: Token) -> bool:
     """Whether two neighbours can belong to one expression."""
     if one.kind == "operator":
         return other.kind in ("number", "open") or (other.kind == "operator" and other.text == "-")
@@ -258,7 +92,7 @@ def _fits(one: _Token, other: _Token) -> bool:
     return False
 
 
-def _before(tokens: list[_Token], at: int) -> _Side | None:
+def _before(tokens: list[Token], at: int) -> _Side | None:
     """The longest expression that ends before the equals sign; `None` for none, or for a part of something else."""
     start, depth = at, 0
     while start > 0 and at - start <= LONGEST:
@@ -289,7 +123,7 @@ def _before(tokens: list[_Token], at: int) -> _Side | None:
     return _side(tokens[start:at])
 
 
-def _after(tokens: list[_Token], at: int) -> _Side | None:
+def _after(tokens: list[Token], at: int) -> _Side | None:
     """The longest expression that starts after the equals sign; `None` for none, or for a part of something else."""
     end, depth = at + 1, 0
     good = end  # where an expression may end: after a number or bracket, all brackets closed
@@ -321,12 +155,12 @@ def _after(tokens: list[_Token], at: int) -> _Side | None:
     return _side(tokens[at + 1 : good])
 
 
-def _is_letter(token: _Token) -> bool:
+def _is_letter(token: Token) -> bool:
     """Whether the token is a letter by itself, which is an unknown; also a backslash or a brace, which start LaTeX."""
     return token.kind == "break" and (token.text.isalpha() or token.text in ("\\", "{", "}", "√"))
 
 
-def _side(tokens: list[_Token]) -> _Side | None:
+def _side(tokens: list[Token]) -> _Side | None:
     """What an expression comes to; `None` where it is none after all."""
     values: list[Fraction | None] = []
     for scaled in (True, False):
@@ -348,7 +182,7 @@ def _side(tokens: list[_Token]) -> _Side | None:
 class _Parser:
     """Recursive descent over sums, products and factors."""
 
-    def __init__(self, tokens: list[_Token], scaled: bool) -> None:
+    def __init__(self, tokens: list[Token], scaled: bool) -> None:
         self.tokens, self.scaled, self.at, self.depth = tokens, scaled, 0, 0
 
     def value(self) -> Fraction:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from ..attention import hidden_logprobs
 from ..batch import TraceBatch, micro_batches
 from ..bypass import tokens_of
+from ..logprobs import hidden_logprobs
 from ..model_state import frozen
 from .probe import Case, Finding, Findings, Probe
 
