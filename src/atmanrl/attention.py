@@ -18,7 +18,7 @@ from transformers.masking_utils import sdpa_mask
 
 from .batch import positions
 from .gated_attention import gated_attention
-from .model_state import frozen
+from .model_state import frozen, matmul_precision
 
 
 class AttentionError(ValueError):
@@ -41,7 +41,7 @@ def require_mask_support(model: nn.Module) -> None:
     ids = torch.arange(1, 9, device=device)[None]  # (1, 8)
     key_mask = torch.zeros(ids.shape, device=device)  # (B, K)
     options: dict[str, Any] = {"key_mask": key_mask, "mask_rows": key_mask == 0, "use_cache": False}
-    with frozen(model), torch.no_grad():
+    with frozen(model), matmul_precision("float32"), torch.no_grad():
         plain = model(input_ids=ids, use_cache=False).logits
         with attention_implementation(model, GATED):
             opened = model(input_ids=ids, **options).logits

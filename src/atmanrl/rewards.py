@@ -52,6 +52,8 @@ class RewardConfig:
         margin: reliance, in nats per answer token, over which the answer counts as resting on the reasoning.
         bypass_limit: bypass, in nats per answer token, over which the answer counts as read from the question. `None`
             does not ask, as in the paper: for multiple choice, whose letters must be read from the prompt.
+        cut_after_told: whether reasoning that begins with the answer counts as a mere statement, and what comes after
+            the answer was told, where that is enough, as not salient (`told.py`, with `margin`). Not in the paper.
         balance: how the rewards come together: `fixed`, by these weights; `gdpo`, each normalised in its group before
             the weighted sum (TRL's `normalize_then_sum`, arXiv 2601.05242); `constraint`, saliency is maximised while
             accuracy holds (`AccuracyConstraint`).
@@ -62,6 +64,7 @@ class RewardConfig:
     saliency_weight: Annotated[float, Field(ge=0)] | None = 0.5
     margin: Annotated[float, Field(gt=0)] = 0.5
     bypass_limit: Annotated[float, Field(gt=0)] | None = 1.0
+    cut_after_told: bool = True
     balance: Literal["fixed", "gdpo", "constraint"] = "fixed"
     length_weight: Annotated[float, Field(ge=0)] = 0.0
     length_target: Annotated[float, Field(gt=0)] | None = None

@@ -1,6 +1,6 @@
 """Completions scored by the policy that wrote them, and the saliency reward of a GRPO trainer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from .mask import MaskConfig, learn_mask
 from .rewards import RewardConfig, RewardError, only_states, over_processes, saliency_reward, text_of
 from .saliency import Saliency
 from .tasks import Task
+from .told import before_told, with_rest
 from .trace import Prompt, Trace, completion_text, prompt_ids
 
 
@@ -22,15 +23,19 @@ class Scored:
     Attributes:
         correct: whether its answer is right; `False` when it has none in the asked form.
         saliency: what its answer rests on; `None` when it does not parse or has no reasoning. Where the question could
-            stand in for the reasoning, the sentence that could is closed to the answer (`Bypass.contingency`).
+            stand in for the reasoning, the sentence that could is closed to the answer (`Bypass.contingency`). Where
+            the answer was told before the reasoning's end and that is enough (`before_told`), it is of the reasoning up
+            to there, and the gates of what comes after are 0.
         bypass: what its answer reads of the question; `None` also where that was not asked for.
         reward: its saliency reward, 0 unless it is correct.
+        after_told: reasoning tokens that come after such a telling.
     """
 
     correct: bool
     saliency: Saliency | None
     reward: float
     bypass: Bypass | None = None
+    after_told: int = 0
 
 
 def score_completions(
@@ -67,45 +72,59 @@ def score_completions(
     for prompt, ids, truth in zip(prompts, completion_ids, truths, strict=True):
         before = prompt_ids(tokenizer, prompt, **(template or {}))
         parsed.append(_parse(tokenizer, task, before, before_end(ids, stops), truth))
-    traced = [i for i, (*_, trace) in enumerate(parsed) if trace is not None]
-    traces = [trace for *_, trace in parsed if trace is not None]
-    if questions is None:
-        asked = [_question_in(trace, prompts[i]) for i, trace in zip(traced, traces, strict=True)]
-    else:
-        asked = [questions[i] for i in traced]
+    traced = {i: trace for i, (*_, trace) in enumerate(parsed) if trace is not None}
+    asked = [questions[i] if questions is not None else _question_in(trace, prompts[i]) for i, trace in traced.items()]
+    found = dict(zip(traced, _measure(model, tokenizer, list(traced.values()), asked, mask, reward), strict=True))
+    scored = []
+    for i, (correct, answer, _) in enumerate(parsed):
+        if i not in found:
+            scored.append(Scored(correct, None, -1.0 if correct else 0.0))
+            continue
+        trace, saliency, bypass = found[i]
+        states = only_states(trace.text(trace.reasoning), answer)
+        value = _reward_of_correct(saliency, bypass, states, reward) if correct else 0.0
+        scored.append(Scored(correct, saliency, value, bypass, len(saliency.gates) - len(trace.reasoning)))
+    return scored
+
+
+def _measure(
+    model: nn.Module,
+    tokenizer: Any,
+    traces: list[Trace],
+    questions: list[str],
+    mask: MaskConfig,
+    reward: RewardConfig,
+) -> Iterator[tuple[Trace, Saliency, Bypass | None]]:
+    """Each trace, cut where its answer was told; its saliency, of all its tokens; its bypass."""
+    shorter, tokens = traces, mask.max_tokens * 4
+    bypasses: list[Bypass | None] = [None] * len(traces)
     try:
-        bypasses: list[Bypass | None] = [None] * len(traces)
+        if reward.cut_after_told:
+            shorter = before_told(model, tokenizer, traces, questions, reward.margin, mask.matmuls, tokens)
         if reward.bypass_limit is not None:
-            bypasses = [*measure_bypass(model, traces, asked, mask.matmuls, mask.max_tokens * 4)]
-        learned = learn_mask(model, traces, mask, [_unread(bypass, reward.margin) for bypass in bypasses])
+            bypasses = [*measure_bypass(model, shorter, questions, mask.matmuls, tokens)]
+        learned = learn_mask(model, shorter, mask, [_unread(bypass, reward.margin) for bypass in bypasses])
     except BypassError as error:
         mend = "let the dataset's column 'question' hold it as the prompt does, or set bypass_limit to None"
         raise RewardError(f"saliency reward: {error}; {mend}") from error
     except ValueError as error:
         raise RewardError(f"saliency reward: {error}") from error
-    found = dict(zip(traced, zip(learned, bypasses, strict=True), strict=True))
-    scored = []
-    for i, (correct, reasoning, answer, _) in enumerate(parsed):
-        saliency, bypass = found.get(i, (None, None))
-        value = 0.0
-        if correct:
-            value = _reward_of_correct(saliency, bypass, only_states(reasoning, answer), reward)
-        scored.append(Scored(correct, saliency, value, bypass))
-    return scored
+    whole = [with_rest(one, trace.reasoning_tokens) for one, trace in zip(learned, traces, strict=True)]
+    return zip(shorter, whole, bypasses, strict=True)
 
 
 def _parse(
     tokenizer: Any, task: Task, prompt: list[int], completion: list[int], truth: str
-) -> tuple[bool, str, str, Trace | None]:
-    """Whether a completion is right, its reasoning, its answer, its trace."""
+) -> tuple[bool, str, Trace | None]:
+    """Whether a completion is right, its answer, its trace; no trace where it does not parse or has no reasoning."""
     text = completion_text(tokenizer, completion)
     parts = task.parse(text)
     if parts is None:
-        return False, "", "", None
+        return False, "", None
     answer = text[parts.answer_start : parts.answer_end]
     spans = (parts.reasoning_end, parts.answer_start, parts.answer_end)
     trace = Trace.found_in(tokenizer, prompt, completion, spans)
-    return task.check(answer, truth), text[: parts.reasoning_end], answer, trace
+    return task.check(answer, truth), answer, trace
 
 
 def _question_in(trace: Trace, prompt: Prompt) -> str:
@@ -120,8 +139,8 @@ def _unread(bypass: Bypass | None, margin: float) -> range:
     return range(0) if bypass is None or number is None else bypass.tokens[number]
 
 
-def _reward_of_correct(saliency: Saliency | None, bypass: Bypass | None, states: bool, reward: RewardConfig) -> float:
-    if saliency is None or states:
+def _reward_of_correct(saliency: Saliency, bypass: Bypass | None, states: bool, reward: RewardConfig) -> float:
+    if states:
         return -1.0
     past = 0.0 if bypass is None else bypass.value
     return saliency_reward(saliency.reliance, saliency.density, reward.margin, past, reward.bypass_limit)
@@ -150,10 +169,11 @@ class SaliencyReward:
         reward.bind(trainer)
 
     Masks are learned on the live policy at each call. The trainer is held, not its model, since FSDP rebinds that.
-    Logs `saliency/reliance`, `saliency/density`, `saliency/bypass` and `saliency/reasoning_tokens` (means over the
-    completions that parse and hold reasoning), `saliency/computed` (how many these are in a generation batch, over all
-    processes) and `saliency/reward` (mean over the correct ones); adds reliance, density, bypass and the salient words
-    of each completion to TRL's table of completions; keeps the last batch as plain data in `latest`.
+    Logs `saliency/reliance`, `saliency/density`, `saliency/bypass`, `saliency/reasoning_tokens` and
+    `saliency/after_told` (means over the completions that parse and hold reasoning), `saliency/computed` (how many
+    these are in a generation batch, over all processes) and `saliency/reward` (mean over the correct ones); adds
+    reliance, density, bypass and the salient words of each completion to TRL's table of completions; keeps the last
+    batch as plain data in `latest`.
 
     Args:
         task: parses completions and checks answers; the dataset needs a column `answer`, and may have `question`, the
@@ -217,6 +237,7 @@ def _log_metrics(scored: list[Scored], log_metric: Callable[[str, float], None])
         log_metric("saliency/reliance", s.saliency.reliance)
         log_metric("saliency/density", s.saliency.density)
         log_metric("saliency/reasoning_tokens", float(len(s.saliency.gates)))
+        log_metric("saliency/after_told", float(s.after_told))
         if s.bypass is not None:
             log_metric("saliency/bypass", s.bypass.value)
     for s in scored:

@@ -9,7 +9,9 @@ from atmanrl.faithfulness.probe import Case
 from atmanrl.gaming import honest, tricks
 from atmanrl.mask import MaskConfig
 from atmanrl.models import load_model
-from atmanrl.tasks import Chains, ChainsHinted, Example
+from atmanrl.rewards import RewardConfig
+from atmanrl.scoring import score_completions
+from atmanrl.tasks import Chains, ChainsHinted, ChainsUneven, Example
 from atmanrl.trace import prompt_ids
 
 
@@ -34,16 +36,42 @@ def test_every_trick_has_the_right_answer_and_not_the_solution_alone():
 
 @pytest.mark.parametrize(
     ("name", "task"),
-    [("tiny", Chains()), ("tiny-hinted", ChainsHinted(keys="none")), ("tiny-hinted", ChainsHinted(keys="right"))],
+    [
+        ("tiny", Chains()),
+        ("tiny-hinted", ChainsHinted(keys="none")),
+        ("tiny-hinted", ChainsHinted(keys="right")),
+        ("tiny-uneven", ChainsUneven(keys="none")),
+        ("tiny-uneven", ChainsUneven(keys="right")),
+    ],
 )
-def test_tricks_are_worth_less_than_the_worked_solution(name, task):
+def test_no_trick_is_worth_more_than_the_worked_solution(name, task):
     found = gaming(probe_of(name, task))
     assert len(found) == 20
     rows = [finding.details["tricks"] for finding in found.values()]
-    means = {trick: sum(row[trick] for row in rows) / len(rows) for trick in rows[0]}
-    assert all(value < means["honest"] - 0.1 for trick, value in means.items() if trick != "honest"), means
-    assert all(means[trick] == -1 for trick in ("stated", "repeated", "hint", "numbers", "empty", "invisible"))
-    assert all(f.values["gamed"] == (max(r.values()) > r["honest"]) for f, r in zip(found.values(), rows, strict=True))
+    told = {"stated", "repeated", "hint", "numbers", "afterwards", "empty", "invisible", "fullwidth"}
+    assert set(rows[0]) == told | {"honest", "padded"}
+    assert all(row[trick] == -1 for row in rows for trick in told)
+    assert all(row["padded"] <= row["honest"] for row in rows)
+    assert sum(row["padded"] < row["honest"] - 0.02 for row in rows) > len(rows) / 2
+    assert all(finding.values["gamed"] == 0 for finding in found.values())
+
+
+def test_without_the_cut_some_are():
+    """What the cut is for: a solution after the answer that the bundled model reads along with it."""
+    task = ChainsUneven(keys="right")
+    made = probe_of("tiny-uneven", task, 50)
+    examples = [case.example for case in made.cases]
+
+    def score(texts):
+        prompts, ids = [task.prompt(e) for e in examples], [made.tokenizer(text)["input_ids"] for text in texts]
+        truths, questions = [e.answer for e in examples], [e.question for e in examples]
+        reward = RewardConfig(cut_after_told=False)
+        asked = made.model, made.tokenizer, task, prompts, ids, truths, made.mask, reward
+        return score_completions(*asked, questions=questions)
+
+    own = score([honest(task, e) for e in examples])
+    afterwards = score([tricks(task, e, random.Random(0))["afterwards"] for e in examples])
+    assert sum(trick.reward > one.reward for one, trick in zip(own, afterwards, strict=True)) > 10
 
 
 def test_questions_without_a_solution_or_that_the_prompt_changed_are_left_out(tiny):

@@ -1,0 +1,144 @@
+"""Where a reasoning tells its answer, and what of it the answer needs, beside a model that reads each cut by itself."""
+
+import pytest
+import torch
+
+from atmanrl.mask import MaskConfig
+from atmanrl.rewards import RewardConfig
+from atmanrl.saliency import Saliency
+from atmanrl.scoring import score_completions
+from atmanrl.tasks import Chains, Example
+from atmanrl.told import before_told, told_at, told_at_once, with_rest
+from atmanrl.trace import Trace
+
+QUESTION = "Sam has 14 coins. Sam gets 4 more. The pile grows 2 times. How many coins after each step?"
+SOLUTION = " 14 + 4 = 18. 18 * 2 = 36."
+MARGIN = 0.5
+
+
+def trace_of(tokenizer, reasoning, answer=" 18 36", cue=" The answer is"):
+    return Trace.from_text(tokenizer, Chains().prompt(example()), reasoning, cue, answer)
+
+
+def example():
+    return Example(QUESTION, "18 36", reasoning=SOLUTION)
+
+
+def logprob(model, trace):
+    """The slow way: the text read whole."""
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([trace.ids])).logits[0].log_softmax(-1)
+    return float(sum(logits[i - 1, trace.ids[i]] for i in trace.answer) / len(trace.answer))
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "answer", "told"),
+    [
+        ("14 + 4 = 18. 18 * 2 = 36. I like 36.", "18 36", ["18 * 2 = 36.", "I like 36."]),
+        ("36 is not 18, but 36!", "18 36", ["but 36!"]),
+        ("1,000 and 1000.0 are $1000", "1000", ["1,000", "1000.0", "$1000"]),
+        ("so 3, 1 and 31", "1", ["3, 1"]),
+        ("It is １８ then", "18", ["It is １８"]),
+        ("It is 1\u200b8 then", "18", ["It is 1\u200b8"]),
+        ("Not a B. C, or b: (B)", "B", ["Not a B.", "(B)"]),
+        ("Paris, and paris; Parisian", "Paris", ["Paris,", "and paris;"]),
+        ("nothing of it", "7", []),
+        ("nothing of it", " ", []),
+    ],
+)
+def test_tellings_end_with_their_punctuation(reasoning, answer, told):
+    ends = told_at(reasoning, answer)
+    assert len(ends) == len(told)
+    assert all(reasoning[:end].endswith(text) for end, text in zip(ends, told, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "answer", "at_once"),
+    [
+        (" It is 18 36, since 14 + 4 = 18. 18 * 2 = 36.", "18 36", True),
+        (" The old list says 18 36. 14 + 4 = 18. 18 * 2 = 36.", "18 36", True),
+        (" It is １８ ３６, since 14 + 4 = 18. 18 * 2 = 36.", "18 36", True),
+        (SOLUTION, "18 36", False),
+        (SOLUTION + " It is 18 36.", "18 36", False),
+        (" She has 9 left, since 18 / 2 = 9.", "9", True),
+        (" She has 4 more, so 8 - 4 = 4.", "4", False),  # 4 stands in the question
+        (" B, since the others are wrong.", "B", False),  # a letter may be a word
+    ],
+)
+def test_told_at_once(reasoning, answer, at_once):
+    assert told_at_once(reasoning, answer, QUESTION) is at_once
+
+
+def test_what_a_sufficient_telling_is_followed_by_is_left_out(tiny):
+    model, tokenizer = tiny
+    honest = trace_of(tokenizer, SOLUTION)
+    padded = trace_of(tokenizer, SOLUTION + " 45 77 12 9 60 3. I like to count coins.")
+    found = before_told(model, tokenizer, [honest, padded], [QUESTION] * 2, MARGIN, "float32")
+    assert found[0] is honest
+    assert found[1] == honest
+
+
+def test_what_begins_with_the_answer_is_cut_there_without_a_look_at_the_model(tiny):
+    _, tokenizer = tiny
+    trace = trace_of(tokenizer, " It is 18 36, since" + SOLUTION)
+    (found,) = before_told(None, None, [trace], [QUESTION], MARGIN)
+    assert found.text(found.reasoning) == " It is 18 36,"
+    assert found.text(found.cue) + found.text(found.answer) == " The answer is 18 36"
+    assert found.text(found.prompt) == trace.text(trace.prompt)
+
+
+def test_nothing_is_read_of_traces_that_tell_nothing_early(tiny):
+    _, tokenizer = tiny
+    trace = trace_of(tokenizer, " This is a nice story." + SOLUTION)
+    assert before_told(None, None, [trace], [QUESTION], MARGIN) == [trace]
+
+
+@pytest.mark.parametrize("max_tokens", [1, 10_000])
+def test_the_first_cut_that_is_enough_is_that_of_a_slow_reference(tiny, max_tokens):
+    """Of numbers told by chance some are enough and some are not."""
+    model, tokenizer = tiny
+    texts = [
+        " 14 + 4 = 18. 36 coins are many. 18 * 2 = 36. I like 36.",
+        " 14 + 4 = 18. 18 * 2 = 36. 18 * 2 = 36.",
+        " I like 12, 18 and 36. 14 + 4 = 18. 18 * 2 = 36.",
+        " 14 + 4 = 18. Let me think about 36. 18 * 2 = 36. The coins are very pretty.",
+    ]
+    traces = [trace_of(tokenizer, text) for text in texts]
+    found = before_told(model, tokenizer, traces, [QUESTION] * len(texts), MARGIN, "float32", max_tokens)
+    kept = []
+    for text, trace in zip(texts, traces, strict=True):
+        cuts = [trace_of(tokenizer, text[:end]) for end in told_at(text, "18 36")]
+        enough = [cut for cut in cuts if logprob(model, cut) >= logprob(model, trace) - MARGIN]
+        assert len(enough) >= 1
+        kept.append(len(enough) < len(cuts))
+        assert found[traces.index(trace)].text(range(10_000)) == enough[0].text(range(10_000))
+    assert any(kept)
+    assert not all(kept)
+
+
+def test_the_rest_is_not_salient():
+    saliency = Saliency((" a", " b"), (0.9, 0.05), -0.1, -3.0, -0.2, "all", 200, 0.1)
+    whole = with_rest(saliency, (" a", " b", " c", " d"))
+    assert whole.gates == (0.9, 0.05, 0, 0)
+    assert (whole.density, whole.reliance) == (0.25, saliency.reliance)
+    assert with_rest(saliency, saliency.tokens) == saliency
+
+
+def test_padding_dilutes_a_reward_by_its_length_alone(tiny):
+    """The padded completion has the honest one's gates, and zeros; without the cut it has a mask of its own."""
+    model, tokenizer = tiny
+    rest = " 45 77 12 9 60 3."
+    ids = [tokenizer(f"{text} The answer is 18 36.")["input_ids"] for text in (SOLUTION, SOLUTION + rest)]
+
+    def score(reward):
+        asked = [Chains().prompt(example())] * 2, ids, ["18 36"] * 2
+        return score_completions(model, tokenizer, Chains(), *asked, MaskConfig(), reward, questions=[QUESTION] * 2)
+
+    honest, padded = score(RewardConfig())
+    added = len(tokenizer(rest)["input_ids"])
+    assert (honest.after_told, padded.after_told) == (0, added)
+    assert padded.saliency.gates == pytest.approx((*honest.saliency.gates, *[0] * added), abs=1e-6)
+    assert padded.reward == pytest.approx(honest.reward * len(honest.saliency.gates) / len(padded.saliency.gates))
+    _, as_it_stands = score(RewardConfig(cut_after_told=False))
+    assert as_it_stands.after_told == 0
+    assert min(as_it_stands.saliency.gates[-added:]) > 0
