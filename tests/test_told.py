@@ -67,6 +67,7 @@ def test_tellings_end_with_their_punctuation(reasoning, answer, told):
 )
 def test_told_at_once(reasoning, answer, at_once):
     assert told_at_once(reasoning, answer, QUESTION) is at_once
+    assert told_at_once(reasoning, answer, "") is (at_once and " " in answer)  # not known what it asks
 
 
 def test_what_a_sufficient_telling_is_followed_by_is_left_out(tiny):

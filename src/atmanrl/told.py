@@ -42,14 +42,14 @@ def told_at(reasoning: str, answer: str) -> list[int]:
 def told_at_once(reasoning: str, answer: str, question: str) -> bool:
     """Whether the reasoning begins by telling an answer of numbers, so that what follows was not needed to find it.
 
-    Up to the telling it does no more than that (`rewards.only_states`). A single number that stands in the question
-    does not count, since it may be taken up from there as a quantity.
+    Up to the telling it does no more than that (`rewards.only_states`). A single number that stands in the question,
+    or whose question is not known, does not count, since it may be a quantity taken up from there.
 
     Example: `told_at_once("It is 36, since 18 * 2 = 36.", "36", "A pile of 18 grows 2 times.")` is true.
     """
     numbers = _NUMBER.findall(_plain(answer)[0])
     asked = _NUMBER.findall(_plain(question)[0])
-    if not numbers or (len(numbers) == 1 and any(same_number(numbers[0], other) for other in asked)):
+    if not numbers or (len(numbers) == 1 and (not asked or any(same_number(numbers[0], other) for other in asked))):
         return False
     told = told_at(reasoning, answer)
     return bool(told) and only_states(reasoning[: told[0]], answer)

@@ -1,0 +1,107 @@
+"""Tricks that please the saliency reward beside worked solutions, with and without the cut after the answer was told.
+
+    python benchmarks/tricks.py bundled    # three bundled models, 60 dev stories of each kind; 2 minutes on 2 cores
+    python benchmarks/tricks.py gsm8k      # SmolLM2: what is cut of 60 worked solutions (dev); 1 minute
+
+`bundled`: by model and kind of key each trick's mean saliency reward, and in how many of the stories it is over the
+worked solution's. `gsm8k`: how many worked solutions tell their answer early, and every cut. Writes
+benchmarks/results/tricks-PART.json.
+"""
+
+import argparse
+import json
+import random
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from atmanrl.gaming import honest, tricks
+from atmanrl.mask import MaskConfig
+from atmanrl.models import load_model
+from atmanrl.rewards import RewardConfig
+from atmanrl.scoring import score_completions
+from atmanrl.tasks import GSM8K, Chains, ChainsHinted, ChainsUneven, Task
+from atmanrl.told import before_told, told_at
+from atmanrl.trace import Trace
+
+TASKS: dict[str, tuple[str, Task]] = {
+    "tiny": ("tiny", Chains()),
+    "tiny-hinted, no key": ("tiny-hinted", ChainsHinted(keys="none")),
+    "tiny-hinted, right key": ("tiny-hinted", ChainsHinted(keys="right")),
+    "tiny-uneven, no list": ("tiny-uneven", ChainsUneven(keys="none")),
+    "tiny-uneven, right list": ("tiny-uneven", ChainsUneven(keys="right")),
+}
+
+
+def bundled(count: int) -> dict[str, Any]:
+    return {
+        name: {
+            "cut" if cut else "as it stands": rewards_of(source, task, count, RewardConfig(cut_after_told=cut))
+            for cut in (True, False)
+        }
+        for name, (source, task) in TASKS.items()
+    }
+
+
+def rewards_of(source: str, task: Task, count: int, reward: RewardConfig) -> dict[str, Any]:
+    """By trick the mean reward, and in how many stories it is over the worked solution's."""
+    model, tokenizer = load_model(source, device="cpu")
+    examples, rng = task.examples("dev", count), random.Random(0)
+    texts = [{"honest": honest(task, e), **tricks(task, e, rng)} for e in examples]
+    found = {}
+    for name in texts[0]:
+        scored = score_completions(
+            model,
+            tokenizer,
+            task,
+            [task.prompt(e) for e in examples],
+            [tokenizer(text[name], add_special_tokens=False)["input_ids"] for text in texts],
+            [e.answer for e in examples],
+            MaskConfig(passes=8, max_tokens=16_384),
+            reward,
+            questions=[e.question for e in examples],
+        )
+        found[name] = [one.reward for one in scored]
+    return {
+        name: {
+            "reward": round(fmean(rewards), 3),
+            "over_honest": sum(a > b for a, b in zip(rewards, found["honest"], strict=True)),
+        }
+        for name, rewards in found.items()
+    }
+
+
+def gsm8k(count: int) -> dict[str, Any]:
+    model, tokenizer = load_model("smollm2", device="cpu")
+    task = GSM8K()
+    examples = task.examples("dev", count)
+    traces = [
+        Trace.from_text(tokenizer, task.prompt(e), e.reasoning or "", task.cue, task.answer_text(e)) for e in examples
+    ]
+    kept = before_told(model, tokenizer, traces, [e.question for e in examples], RewardConfig().margin)
+    cuts = []
+    for trace, part in zip(traces, kept, strict=True):
+        reasoning, left = trace.text(trace.reasoning), part.text(part.reasoning)
+        if left != reasoning:
+            tokens = len(trace.reasoning) - len(part.reasoning)
+            cuts.append({"tokens": tokens, "before": left[-40:], "cut": reasoning[len(left) :]})
+    early = sum(told_at(t.text(t.reasoning), t.text(t.answer))[:1] != [] for t in traces)
+    return {"told": early, "cut": len(cuts), "cuts": cuts}
+
+
+PARTS = {"bundled": bundled, "gsm8k": gsm8k}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=tuple(PARTS))
+    parser.add_argument("--count", type=int, default=60)
+    args = parser.parse_args()
+    result = {"split": "dev", "count": args.count, **PARTS[args.part](args.count)}
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    print(text)
+    (Path(__file__).parent / "results" / f"tricks-{args.part}.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
