@@ -96,9 +96,26 @@ def test_one_seed_alone_decides_nothing(tmp_path):
 
 def test_nothing_finished_is_no_error(tmp_path):
     study = summarise_study(load_study(written(tmp_path)))
-    assert study["tasks"]["chains"] == {"seeds": [], "metrics": {}, "gaming": {}}
+    assert study["tasks"]["chains"] == {
+        "seeds": [],
+        "lengths": {"saliency": [], "length": []},
+        "metrics": {},
+        "gaming": {},
+    }
     assert sentences(study) == ["chains: no seed is finished yet."]
     assert "no seed is finished yet" in study_html(study)
+
+
+def test_lengths_are_those_of_the_trained_arms_for_the_seeds_that_count(tmp_path):
+    config = made(tmp_path, (0.5, 0.1, 0.3), seeds=(0, 1, 2))
+    for arm, lengths in {"saliency": (20.5, 21.5, 22.5), "length": (24.5, 25.5, 26.5)}.items():
+        for seed, tokens in enumerate(lengths):
+            (tmp_path / f"run/chains/{arm}-{seed}/length.json").write_text(json.dumps({"tokens": tokens}))
+    (tmp_path / "run/chains/base-1/quick.values.json.gz").unlink()
+    study = summarise_study(config)
+    assert study["tasks"]["chains"]["lengths"] == {"saliency": [20.5, 22.5], "length": [24.5, 26.5]}
+    assert "26.5" in study_html(study)
+    assert "25.5" not in study_html(study)
 
 
 def test_the_page_and_the_data_tell_the_same(tmp_path):

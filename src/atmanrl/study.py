@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -19,14 +19,12 @@ from .generation import Decoding
 from .metrics import METRICS
 from .models import load_model
 from .study_config import Cell, StudyConfig, cell_recipe, cells, shared_recipe
-from .study_values import TRICK, Kept, values_file, write_values
+from .study_values import TRICK, Kept, length_file, read_length, values_file, write_values
 from .tasks import load_task
 from .training import train
 
 LENGTH_STEPS = 10
 """Steps at the end of a training over which its length is taken."""
-LENGTH_FILE = "length.json"
-"""Holds that length beside the values files, so that an arm can be matched to a training of which no more is kept."""
 
 
 def run_study(config: StudyConfig, minutes: float | None = None, say: Callable[[str], None] = print) -> bool:
@@ -67,7 +65,7 @@ def _work(config: StudyConfig, cell: Cell) -> Iterator[_Work]:
     """What a cell still lacks."""
     folder = Path(config.output_dir) / cell.name
     missing = [name for name in config.tasks[cell.task].evaluations if not values_file(config, cell, name).exists()]
-    finished = (folder / "model").is_dir() and (folder / LENGTH_FILE).exists()
+    finished = (folder / "model").is_dir() and length_file(config, cell).exists()
     if missing and config.arms[cell.arm].trained and not finished:
         yield _Work("training", partial(_train, config, cell, folder))
     for name in missing:
@@ -90,11 +88,10 @@ def _require_same_start(config: StudyConfig, task: str) -> None:
 def _train(config: StudyConfig, cell: Cell, folder: Path) -> bool:
     arm, length = config.arms[cell.arm], None
     if arm.length_of is not None:
-        source = folder.with_name(f"{arm.length_of}-{cell.seed}") / LENGTH_FILE
-        length = float(json.loads(source.read_text(encoding="utf-8"))["tokens"])
+        length = read_length(config, replace(cell, arm=arm.length_of))
     if train(cell_recipe(config, cell, length), resume=has_run(folder), show_samples=0) is None:
         return False
-    write_json(folder / LENGTH_FILE, {"tokens": final_length(folder / "metrics.jsonl")})
+    write_json(length_file(config, cell), {"tokens": final_length(folder / "metrics.jsonl")})
     return True
 
 

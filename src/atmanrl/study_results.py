@@ -9,7 +9,7 @@ import numpy as np
 from .metrics import METRICS
 from .statistics import crossed_mean
 from .study_config import Cell, StudyConfig, cells
-from .study_values import TRICK, Kept, read_values, values_file
+from .study_values import TRICK, Kept, read_length, read_values, values_file
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -20,7 +20,8 @@ def summarise_study(config: StudyConfig) -> dict[str, Any]:
     A seed counts for a task once all of its arms are evaluated, so that all arms stand on the same seeds.
 
     Returns:
-        `tasks`: by task the seeds that count, `gaming` by evaluation, trick and arm (`reward`, `over_honest`), and
+        `tasks`: by task the seeds that count, `lengths` by trained arm (tokens a completion at the end of each seed's
+        training), `gaming` by evaluation, trick and arm (`reward`, `over_honest`), and
         `metrics` by "evaluation/metric": for each arm `value`, `ci95` and `n` (questions), and for each arm but the
         rule's `difference`, the rule's arm less that arm, paired. `verdict` by task: which metrics are better against
         all controls, whether accuracy holds, and whether the rule is met.
@@ -54,7 +55,12 @@ def _task(config: StudyConfig, task: str) -> dict[str, Any]:
                 metrics[f"{name}/{metric}"] = _compared(values, config.rule.arm)
         if tricks := _gaming(found):
             gaming[name] = tricks
-    return {"seeds": seeds, "metrics": metrics, "gaming": gaming}
+    lengths = {
+        name: [read_length(config, Cell(task, name, seed)) for seed in seeds]
+        for name, arm in config.arms.items()
+        if arm.trained
+    }
+    return {"seeds": seeds, "lengths": lengths, "metrics": metrics, "gaming": gaming}
 
 
 def _gaming(found: dict[str, list[Kept]]) -> dict[str, Any]:

@@ -27,3 +27,14 @@ def write_values(path: Path, values: Kept) -> None:
 def read_values(path: Path) -> Kept:
     """What `write_values` has written."""
     return dict(json.loads(gzip.decompress(path.read_bytes())))
+
+
+def length_file(config: StudyConfig, cell: Cell) -> Path:
+    """Where the length is at which a cell's training ended, so that another arm can be matched to it."""
+    return Path(config.output_dir) / cell.name / "length.json"
+
+
+def read_length(config: StudyConfig, cell: Cell) -> float | None:
+    """Tokens a completion over the last steps of a cell's training; `None` where there was none."""
+    file = length_file(config, cell)
+    return float(json.loads(file.read_text(encoding="utf-8"))["tokens"]) if file.exists() else None

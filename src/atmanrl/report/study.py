@@ -20,6 +20,7 @@ def study_html(study: dict[str, Any]) -> str:
         {
             "name": task,
             "seeds": found["seeds"],
+            "lengths": found["lengths"] if found["seeds"] else {},
             "evaluations": _evaluations(study, found),
             "gaming": [
                 {
