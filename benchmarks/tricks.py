@@ -11,6 +11,7 @@ benchmarks/results/tricks-PART.json.
 import argparse
 import json
 import random
+import re
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,7 +21,7 @@ from atmanrl.mask import MaskConfig
 from atmanrl.models import load_model
 from atmanrl.rewards import RewardConfig
 from atmanrl.scoring import score_completions
-from atmanrl.tasks import GSM8K, Chains, ChainsHinted, ChainsUneven, Task
+from atmanrl.tasks import GSM8K, Chains, ChainsHinted, ChainsUneven, Example, Task
 from atmanrl.told import before_told, told_at
 from atmanrl.trace import Trace
 
@@ -47,7 +48,7 @@ def rewards_of(source: str, task: Task, count: int, reward: RewardConfig) -> dic
     """By trick the mean reward, and in how many stories it is over the worked solution's."""
     model, tokenizer = load_model(source, device="cpu")
     examples, rng = task.examples("dev", count), random.Random(0)
-    texts = [{"honest": honest(task, e), **tricks(task, e, rng)} for e in examples]
+    texts = [{"honest": honest(task, e), **tricks(task, e, rng), **padded_elsewhere(task, e, rng)} for e in examples]
     found = {}
     for name in texts[0]:
         scored = score_completions(
@@ -71,6 +72,17 @@ def rewards_of(source: str, task: Task, count: int, reward: RewardConfig) -> dic
     }
 
 
+def padded_elsewhere(task: Task, example: Example, rng: random.Random) -> dict[str, str]:
+    """The worked solution with as many numbers as `padded` has, before it and between its sentences."""
+    sentences = re.findall(r"[^.]*\.", example.reasoning or "")
+    numbers = " " + " ".join(str(rng.randint(2, 99)) for _ in range(12)) + "."
+    end = f"{task.cue}{task.answer_text(example)}"
+    return {
+        "padded before": numbers + "".join(sentences) + end,
+        "padded between": "".join(sentences[:-1]) + numbers + sentences[-1] + end,
+    }
+
+
 def gsm8k(count: int) -> dict[str, Any]:
     model, tokenizer = load_model("smollm2", device="cpu")
     task = GSM8K()
@@ -78,15 +90,20 @@ def gsm8k(count: int) -> dict[str, Any]:
     traces = [
         Trace.from_text(tokenizer, task.prompt(e), e.reasoning or "", task.cue, task.answer_text(e)) for e in examples
     ]
-    kept = before_told(model, tokenizer, traces, [e.question for e in examples], RewardConfig().margin)
+    kept = before_told(model, tokenizer, traces, RewardConfig().margin)
     cuts = []
     for trace, part in zip(traces, kept, strict=True):
         reasoning, left = trace.text(trace.reasoning), part.text(part.reasoning)
         if left != reasoning:
             tokens = len(trace.reasoning) - len(part.reasoning)
             cuts.append({"tokens": tokens, "before": left[-40:], "cut": reasoning[len(left) :]})
-    early = sum(told_at(t.text(t.reasoning), t.text(t.answer))[:1] != [] for t in traces)
+    early = sum(bool(_told_early(trace)) for trace in traces)
     return {"told": early, "cut": len(cuts), "cuts": cuts}
+
+
+def _told_early(trace: Trace) -> bool:
+    reasoning = trace.text(trace.reasoning)
+    return any(reasoning[end:].strip() for end in told_at(reasoning, trace.text(trace.answer)))
 
 
 PARTS = {"bundled": bundled, "gsm8k": gsm8k}

@@ -88,8 +88,9 @@ def test_the_bundled_study_loads_and_its_arms_differ_in_what_they_say():
         recipes = {arm: cell_recipe(config, Cell(task, arm, 0), 20.0) for arm in config.arms}
         assert recipes["outcome"].reward.saliency_weight == 0
         assert recipes["length"].reward.saliency_weight is None
-        assert (recipes["length"].reward.length_weight, recipes["length"].reward.length_target) == (0.5, 20.0)
-        assert recipes["paper"].reward.bypass_limit is None
+        assert (recipes["length"].reward.length_weight, recipes["length"].reward.length_target) == (1.0, 20.0)
+        paper = recipes["paper"].reward
+        assert (paper.bypass_limit, paper.cut_after_told) == (None, False)
         assert recipes["saliency"].reward.bypass_limit is not None
         assert len({r.mask for r in (*recipes.values(), shared_recipe(config, task))}) == 1
         assert len({json.dumps(r.grpo, sort_keys=True) for r in recipes.values()}) == 1

@@ -52,8 +52,8 @@ class RewardConfig:
         margin: reliance, in nats per answer token, over which the answer counts as resting on the reasoning.
         bypass_limit: bypass, in nats per answer token, over which the answer counts as read from the question. `None`
             does not ask, as in the paper: for multiple choice, whose letters must be read from the prompt.
-        cut_after_told: whether reasoning that begins with the answer counts as a mere statement, and what comes after
-            the answer was told, where that is enough, as not salient (`told.py`, with `margin`). Not in the paper.
+        cut_after_told: whether what comes after the answer was told, where that is enough, counts as not salient, and
+            an answer that is a list told at once as stated (`told.py`, with `margin`). Not in the paper.
         balance: how the rewards come together: `fixed`, by these weights; `gdpo`, each normalised in its group before
             the weighted sum (TRL's `normalize_then_sum`, arXiv 2601.05242); `constraint`, saliency is maximised while
             accuracy holds (`AccuracyConstraint`).

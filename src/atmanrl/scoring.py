@@ -12,7 +12,7 @@ from .mask import MaskConfig, learn_mask
 from .rewards import RewardConfig, RewardError, only_states, over_processes, saliency_reward, text_of
 from .saliency import Saliency
 from .tasks import Task
-from .told import before_told, with_rest
+from .told import before_told, told_at_once, with_rest
 from .trace import Prompt, Trace, completion_text, prompt_ids
 
 
@@ -76,12 +76,13 @@ def score_completions(
     asked = [questions[i] if questions is not None else _question_in(trace, prompts[i]) for i, trace in traced.items()]
     found = dict(zip(traced, _measure(model, tokenizer, list(traced.values()), asked, mask, reward), strict=True))
     scored = []
-    for i, (correct, answer, _) in enumerate(parsed):
-        if i not in found:
+    for i, (correct, answer, whole) in enumerate(parsed):
+        if whole is None:
             scored.append(Scored(correct, None, -1.0 if correct else 0.0))
             continue
         trace, saliency, bypass = found[i]
-        states = only_states(trace.text(trace.reasoning), answer)
+        reasoning = whole.text(whole.reasoning)
+        states = only_states(reasoning, answer) or (reward.cut_after_told and told_at_once(reasoning, answer))
         value = _reward_of_correct(saliency, bypass, states, reward) if correct else 0.0
         scored.append(Scored(correct, saliency, value, bypass, len(saliency.gates) - len(trace.reasoning)))
     return scored
@@ -100,7 +101,7 @@ def _measure(
     bypasses: list[Bypass | None] = [None] * len(traces)
     try:
         if reward.cut_after_told:
-            shorter = before_told(model, tokenizer, traces, questions, reward.margin, mask.matmuls, tokens)
+            shorter = before_told(model, tokenizer, traces, reward.margin, mask.matmuls, tokens)
         if reward.bypass_limit is not None:
             bypasses = [*measure_bypass(model, shorter, questions, mask.matmuls, tokens)]
         learned = learn_mask(model, shorter, mask, [_unread(bypass, reward.margin) for bypass in bypasses])

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,79 +10,99 @@ from torch import nn
 
 from .forcing import Forcer, Request
 from .model_state import Matmuls, matmul_precision
-from .rewards import only_states
 from .saliency import Saliency
 from .tasks.parsing import same_number
 from .trace import Trace
 
-TELLINGS = 4
-"""So many places in a reasoning are tried, from the first on, where its answer is told."""
+MOST = 2
+"""So many tellings are tried from the first on, and so many up to the last."""
 
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_CLOSING = re.compile(r"[^\w\s]*")
+_NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<![0-9])\.[0-9]+"
+# The number of a line or a step, and a number that is reckoned with, tell nothing.
+_TOLD = re.compile(
+    rf"^\W{{0,8}}(?:step[ ])?[0-9]+[.):]\W"
+    rf"|(?P<number>{_NUMBER})(?=(?P<reckoned>[ ]*(?:=|[-+*/x\u00d7\u00f7^][ ]*[(0-9]))?)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_BESIDE = re.compile(r"[\s,;]*(?:\band\b)?[\s,;]*")
+_CLOSING = re.compile(r"[.,;:!?%)\]}*_\"']*")
 
 
 def told_at(reasoning: str, answer: str) -> list[int]:
     """Characters of the reasoning after which the whole answer has been told: once for each time that it is.
 
     An answer of numbers has been told when all of them have been, in their order and by value (`1,000` is `1000.0`),
-    and again whenever the last of them is; another answer wherever it stands as words of its own, a single letter as it
-    is written, words in either case. The punctuation that follows belongs to the telling. Full-width forms of a
-    character count as the character, invisible ones as nothing.
+    and again whenever the last of them is; a number that is reckoned with (`15 / 3`) is not told there, nor is that of
+    a step. Another answer is told wherever it stands as words of its own, in either case; a single letter where it is
+    called the answer, an option or a choice, or stands in brackets. The punctuation that follows belongs to the
+    telling. Full-width forms of a character count as the character, invisible ones as nothing.
 
     Example: `told_at("14 + 4 = 18. 18 * 2 = 36. I like 36.", "18 36")` is `[25, 36]`.
     """
     plain, places = _plain(reasoning)
-    numbers = _NUMBER.findall(_plain(answer)[0])
-    ends = _ends_of_numbers(plain, numbers) if numbers else _ends_of_words(plain, answer.strip())
+    wanted = _plain(answer)[0].strip()
+    ends = [end for end, _ in _tellings(plain, wanted)] if _numbers(wanted) else _ends_of_words(plain, wanted)
     closed = (_CLOSING.match(plain, end) for end in ends)
     return [places[match.end() - 1] + 1 for match in closed if match]
 
 
-def told_at_once(reasoning: str, answer: str, question: str) -> bool:
-    """Whether the reasoning begins by telling an answer of numbers, so that what follows was not needed to find it.
+def told_at_once(reasoning: str, answer: str) -> bool:
+    """Whether an answer that is a list of numbers is first told as such: its numbers side by side, all at once.
 
-    Up to the telling it does no more than that (`rewards.only_states`). A single number that stands in the question,
-    or whose question is not known, does not count, since it may be a quantity taken up from there.
+    Worked out they would have come one by one. What follows was then not needed to find them.
 
-    Example: `told_at_once("It is 36, since 18 * 2 = 36.", "36", "A pile of 18 grows 2 times.")` is true.
+    Example: `told_at_once("It is 18 36, since 14 + 4 = 18. 18 * 2 = 36.", "18 36")` is true.
     """
-    numbers = _NUMBER.findall(_plain(answer)[0])
-    asked = _NUMBER.findall(_plain(question)[0])
-    if not numbers or (len(numbers) == 1 and (not asked or any(same_number(numbers[0], other) for other in asked))):
+    wanted = _plain(answer)[0].strip()
+    if not re.fullmatch(rf"(?:{_NUMBER})(?:{_BESIDE.pattern}(?:{_NUMBER}))+", wanted):
         return False
-    told = told_at(reasoning, answer)
-    return bool(told) and only_states(reasoning[: told[0]], answer)
+    return next((beside for _, beside in _tellings(_plain(reasoning)[0], wanted)), False)
 
 
 def _plain(text: str) -> tuple[str, list[int]]:
     """The text in plain characters, and where each stood in it."""
-    plain = [(c, i) for i, one in enumerate(text) if unicodedata.category(one) != "Cf"
-             for c in unicodedata.normalize("NFKC", one)]  # fmt: skip
+    plain = [
+        (str(unicodedata.decimal(c)) if c.isdecimal() else c, i)
+        for i, one in enumerate(text)
+        if unicodedata.category(one) != "Cf"
+        for c in unicodedata.normalize("NFKC", one)
+    ]
     return "".join(c for c, _ in plain), [i for _, i in plain]
 
 
-def _ends_of_numbers(text: str, numbers: list[str]) -> list[int]:
-    ends, told = [], 0
-    for match in _NUMBER.finditer(text):
-        number = match.group().rstrip(",")
-        if same_number(number, numbers[min(told, len(numbers) - 1)]):
+def _numbers(text: str) -> list[str]:
+    return re.findall(_NUMBER, text)
+
+
+def _tellings(text: str, answer: str) -> Iterator[tuple[int, bool]]:
+    """Where the answer's numbers have all been told, and whether they stood side by side."""
+    numbers, told, beside, end = _numbers(answer), 0, 0, 0
+    for match in _TOLD.finditer(text):
+        number = match["number"]
+        if number is None:
+            continue
+        adjacent = bool(beside) and _BESIDE.fullmatch(text, end, match.start()) is not None
+        expected = same_number(number, numbers[min(told, len(numbers) - 1)]) and not match["reckoned"]
+        beside = (beside + 1 if adjacent and told else 1) if expected else 0
+        end = match.end("number")
+        if expected:
             told += 1
             if told >= len(numbers):
-                ends.append(match.start() + len(number))
-    return ends
+                yield end, beside >= len(numbers)
 
 
 def _ends_of_words(text: str, answer: str) -> list[int]:
-    flags = 0 if len(answer) == 1 else re.IGNORECASE
-    return [m.end() for m in re.finditer(rf"(?<!\w){re.escape(answer)}(?!\w)", text, flags)] if answer else []
+    if len(answer) == 1:
+        named = rf"(?i:\b(?:answer|option|choice)\s+(?:is\s+)?){re.escape(answer)}(?!\w)|\({re.escape(answer)}(?=\))"
+        return [match.end() for match in re.finditer(named, text)]
+    words = r"\s+".join(map(re.escape, answer.split()))
+    return [m.end() for m in re.finditer(rf"(?<!\w){words}(?!\w)", text, re.IGNORECASE)] if words else []
 
 
 def before_told(
     model: nn.Module,
     tokenizer: Any,
     traces: Sequence[Trace],
-    questions: Sequence[str],
     margin: float,
     matmuls: Matmuls = "bfloat16",
     max_tokens: int = 16_384,
@@ -90,13 +110,12 @@ def before_told(
     """Each trace without the reasoning that comes after its answer was told, where the answer does not need that.
 
     What follows a telling that is enough cannot be what the answer was worked out with: padding, repetition, a reason
-    after the fact. A reasoning that begins with its answer (`told_at_once`) is cut there. Otherwise the first telling
-    is taken after which the answer, if it is asked for at once, is at most `margin` less likely than after the whole
-    reasoning; a number that happens to be the answer's, in the midst of the work, is not enough, and nothing is left
-    out. Of a trace that tells nothing early nothing is read.
+    after the fact. A list that is told at once (`told_at_once`) is cut there. Otherwise the first telling is taken
+    after which the answer, if it is asked for at once, is at most `margin` less likely than after the whole reasoning;
+    a number that happens to be the answer's, in the midst of the work, is not enough, and nothing is left out. Of many
+    tellings the first and the last few are tried (`MOST`). Of a trace that tells nothing early nothing is read.
 
     Args:
-        questions: each trace's.
         margin: nats per answer token.
         matmuls: how a CPU multiplies float32 matrices; see `model_state.matmul_precision`.
         max_tokens: padded tokens read at once; bounds the memory.
@@ -108,8 +127,8 @@ def before_told(
         AttentionError: the attention cannot tell padding from text in the way that is needed here.
     """
     found, shorter = list(traces), [_shorter(trace) for trace in traces]
-    for i, (trace, question) in enumerate(zip(traces, questions, strict=True)):
-        if shorter[i] and told_at_once(trace.text(trace.reasoning), trace.text(trace.answer), question):
+    for i, trace in enumerate(traces):
+        if shorter[i] and told_at_once(trace.text(trace.reasoning), trace.text(trace.answer)):
             found[i] = shorter[i][0]
     asked = [i for i, some in enumerate(shorter) if some and found[i] is traces[i]]
     if not asked:
@@ -133,9 +152,12 @@ def _shorter(trace: Trace) -> list[Trace]:
         at += len(text)
         ends.append(at)
     reasoning = trace.text(trace.reasoning)
+    told = told_at(reasoning, trace.text(trace.answer))
     kept = []
-    for told in told_at(reasoning, trace.text(trace.answer))[:TELLINGS]:
-        tokens = next(i for i, end in enumerate(ends, 1) if end >= told)
+    for at in told if len(told) <= 2 * MOST else (*told[:MOST], *told[-MOST:]):
+        tokens = sum(end < at for end in ends) + 1
+        while tokens < len(ends) and not trace.reasoning_tokens[tokens]:  # the rest of a character
+            tokens += 1
         if reasoning[ends[tokens - 1] :].strip():
             kept.append(tokens)
     return [_cut(trace, tokens) for tokens in dict.fromkeys(kept)]
