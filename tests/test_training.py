@@ -243,15 +243,16 @@ def test_resume_with_another_recipe_is_refused(finished):
         train(config, resume=True)
 
 
-def test_stop_on_interrupt_restores_the_handler():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stop_on_interrupt_restores_the_handlers(number):
     from atmanrl.callbacks import StopAtSave, stop_on_interrupt
 
-    before = signal.getsignal(signal.SIGINT)
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     stop = StopAtSave(1)
     with pytest.raises(KeyboardInterrupt), stop_on_interrupt(stop):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         time.sleep(0.01)
         assert stop.asked
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         time.sleep(0.5)
-    assert signal.getsignal(signal.SIGINT) == before
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before

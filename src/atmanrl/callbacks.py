@@ -130,7 +130,8 @@ class StopAtSave(TrainerCallback):  # type: ignore[misc]
 
 @contextmanager
 def stop_on_interrupt(stop: StopAtSave) -> Iterator[None]:
-    """Ctrl-C asks `stop` to save and stop; a second Ctrl-C interrupts at once. The old handler comes back after."""
+    """Ctrl-C, or SIGTERM from a cluster's scheduler, asks `stop` to save and stop; a second one interrupts at once. The
+    old handlers come back after."""
 
     def handle(signum: int, frame: Any) -> None:
         if stop.asked:
@@ -138,8 +139,9 @@ def stop_on_interrupt(stop: StopAtSave) -> Iterator[None]:
         stop.asked = True
         tqdm.write("stopping after this step; press Ctrl-C again to stop at once, without saving")
 
-    before = signal.signal(signal.SIGINT, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
