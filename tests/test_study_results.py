@@ -104,6 +104,7 @@ def test_nothing_finished_is_no_error(tmp_path):
     }
     assert sentences(study) == ["chains: no seed is finished yet."]
     assert "no seed is finished yet" in study_html(study)
+    assert "At a glance" not in study_html(study)
 
 
 def test_lengths_are_those_of_the_trained_arms_for_the_seeds_that_count(tmp_path):
@@ -122,6 +123,8 @@ def test_the_page_and_the_data_tell_the_same(tmp_path):
     study = json.loads(json.dumps(summarise_study(made(tmp_path, (0.5, 0.1, 0.3)))))
     page = study_html(study)
     assert "rule met" in page
+    assert page.count('class="strip"') == 1 + len(study["rule"]["metrics"])  # accuracy too
+    assert page.count('class="mark"') == len(ARMS) * (2 + len(study["rule"]["metrics"]))
     for arm, what in study["arms"].items():
         assert arm in page
         assert what in page

@@ -41,7 +41,7 @@ def report_html(arms: Sequence[Arm]) -> str:
     return page.render(
         arms=[_head(i, arm) for i, arm in enumerate(arms)],
         evaluated=[i for i, arm in enumerate(arms) if arm.result],
-        style=Markup(_template("report.css")),
+        style=Markup(_template("charts.css") + _template("report.css")),
         script=Markup(script),
         policy=f"script-src 'sha256-{digest}'",
         data=Markup(embedded(data)),

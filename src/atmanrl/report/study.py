@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ..metrics import METRICS
 from . import format as fmt
-from .charts import minus
+from .charts import MARKERS, MOST, interval_strip, minus
 from .html import environment
 
 _WAYS = {"higher": "\u2191", "lower": "\u2193", None: ""}
@@ -20,6 +20,7 @@ def study_html(study: dict[str, Any]) -> str:
         {
             "name": task,
             "seeds": found["seeds"],
+            "glance": _glance(study, found),
             "lengths": found["lengths"] if found["seeds"] else {},
             "evaluations": _evaluations(study, found),
             "gaming": [
@@ -32,7 +33,9 @@ def study_html(study: dict[str, Any]) -> str:
         }
         for task, found in study["tasks"].items()
     ]
-    return environment().get_template("study.html.j2").render(s=study, tasks=tasks, sentences=sentences(study))
+    keys = [{"name": name, "style": i % MOST, "marker": MARKERS[i % MOST]} for i, name in enumerate(study["arms"])]
+    page = environment().get_template("study.html.j2")
+    return page.render(s=study, tasks=tasks, keys=keys, sentences=sentences(study))
 
 
 def sentences(study: dict[str, Any]) -> list[str]:
@@ -59,6 +62,27 @@ def sentences(study: dict[str, Any]) -> list[str]:
 def _label(metric: str) -> str:
     evaluation, name = metric.split("/", 1)
     return f"{fmt.label(name)} ({evaluation})"
+
+
+def _glance(study: dict[str, Any], found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The metrics that the rule counts, all arms' values on one scale."""
+    rows = []
+    for metric in (study["rule"]["accuracy"], *study["rule"]["metrics"]):
+        by_arm = found["metrics"].get(metric, {})
+        name = metric.split("/", 1)[1]
+        sides = []
+        for line, arm in enumerate(study["arms"]):
+            value, ci95 = by_arm.get(arm, {}).get("value"), by_arm.get(arm, {}).get("ci95")
+            if value is not None:
+                sides.append((line % MOST, line, value, *(_within(name, bound) for bound in ci95 or (value, value))))
+        if strip := interval_strip(sides, len(study["arms"]), fmt.is_percent(name)):
+            rows.append({"label": _label(metric), "way": _WAYS[METRICS[name].better], "strip": strip})
+    return rows
+
+
+def _within(name: str, bound: float) -> float:
+    """An interval over few seeds may reach past what a share can be."""
+    return min(1.0, max(0.0, bound)) if fmt.is_percent(name) else bound
 
 
 def _evaluations(study: dict[str, Any], found: dict[str, Any]) -> list[dict[str, Any]]:
