@@ -16,12 +16,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from cost import worked_solutions
+
 from atmanrl.gaming import honest, tricks
 from atmanrl.mask import MaskConfig
 from atmanrl.models import load_model
 from atmanrl.rewards import RewardConfig
 from atmanrl.scoring import score_completions
-from atmanrl.tasks import GSM8K, Chains, ChainsHinted, ChainsUneven, Example, Task
+from atmanrl.tasks import Chains, ChainsHinted, ChainsUneven, Example, Task
 from atmanrl.told import before_told, told_at
 from atmanrl.trace import Trace
 
@@ -85,11 +87,7 @@ def padded_elsewhere(task: Task, example: Example, rng: random.Random) -> dict[s
 
 def gsm8k(count: int) -> dict[str, Any]:
     model, tokenizer = load_model("smollm2", device="cpu")
-    task = GSM8K()
-    examples = task.examples("dev", count)
-    traces = [
-        Trace.from_text(tokenizer, task.prompt(e), e.reasoning or "", task.cue, task.answer_text(e)) for e in examples
-    ]
+    traces = worked_solutions(tokenizer, "dev", count)
     kept = before_told(model, tokenizer, traces, RewardConfig().margin)
     cuts = []
     for trace, part in zip(traces, kept, strict=True):

@@ -120,15 +120,6 @@ def test_what_a_sufficient_telling_is_followed_by_is_left_out(tiny):
     assert found[1] == honest
 
 
-def test_a_list_told_at_once_is_cut_there_without_a_look_at_the_model(tiny):
-    _, tokenizer = tiny
-    trace = trace_of(tokenizer, " It is 18 36, since" + SOLUTION)
-    (found,) = before_told(None, None, [trace], MARGIN)
-    assert found.text(found.reasoning) == " It is 18 36,"
-    assert found.text(found.cue) + found.text(found.answer) == " The answer is 18 36"
-    assert found.text(found.prompt) == trace.text(trace.prompt)
-
-
 def test_nothing_is_read_of_traces_that_tell_nothing_early(tiny):
     _, tokenizer = tiny
     trace = trace_of(tokenizer, " This is a nice story." + SOLUTION)

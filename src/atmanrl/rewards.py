@@ -1,7 +1,6 @@
 """Rewards of one completion: outcome, saliency, and their weights. docs/method.md has the reasons."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -11,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from .tasks import Task
 from .tasks.parsing import same_number
-from .text import STOP_WORDS
+from .text import STOP_WORDS, plain_characters
 
 CORRECT, WRONG = 1.0, -1.0
 
@@ -138,8 +137,7 @@ def only_states(reasoning: str, answer: str) -> bool:
 
 def _pieces(text: str) -> list[str]:
     """Numbers, words and operators of a text without markup, in lower case."""
-    plain = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
-    return [piece.casefold() for piece in _PIECE.findall(_MARKUP.sub(" ", plain))]
+    return [piece.casefold() for piece in _PIECE.findall(_MARKUP.sub(" ", plain_characters(text)[0]))]
 
 
 def _relates(piece: str) -> bool:

@@ -1,6 +1,7 @@
 """Sentences and kinds of token: the plain-text facts that saliency and composition are grouped by."""
 
 import re
+import unicodedata
 
 STOP_WORDS = frozenset(
     (
@@ -68,3 +69,15 @@ def token_kind(token: str) -> str:
     if any(c.isdigit() for c in bare) and _NUMBER.fullmatch(bare.strip("$€£().,;:")):
         return "number"
     return "number" if any(c.isdigit() for c in bare) else "symbol"
+
+
+def plain_characters(text: str) -> tuple[str, list[int]]:
+    """The text in plain characters (full-width and other forms as the character, every script's digits as 0 to 9,
+    invisible ones as nothing), and where each of them stood in it."""
+    plain = [
+        (str(unicodedata.decimal(c)) if c.isdecimal() else c, i)
+        for i, one in enumerate(text)
+        if unicodedata.category(one) != "Cf"
+        for c in unicodedata.normalize("NFKC", one)
+    ]
+    return "".join(c for c, _ in plain), [i for _, i in plain]

@@ -1,7 +1,6 @@
-"""Where a reasoning tells its answer, and whether the answer needs what comes before or after that."""
+"""Where a reasoning tells its answer, and whether the answer needs what comes after that."""
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ from .forcing import Forcer, Request
 from .model_state import Matmuls, matmul_precision
 from .saliency import Saliency
 from .tasks.parsing import same_number
+from .text import plain_characters
 from .trace import Trace
 
 MOST = 2
@@ -39,8 +39,8 @@ def told_at(reasoning: str, answer: str) -> list[int]:
 
     Example: `told_at("14 + 4 = 18. 18 * 2 = 36. I like 36.", "18 36")` is `[25, 36]`.
     """
-    plain, places = _plain(reasoning)
-    wanted = _plain(answer)[0].strip()
+    plain, places = plain_characters(reasoning)
+    wanted = plain_characters(answer)[0].strip()
     ends = [end for end, _ in _tellings(plain, wanted)] if _numbers(wanted) else _ends_of_words(plain, wanted)
     closed = (_CLOSING.match(plain, end) for end in ends)
     return [places[match.end() - 1] + 1 for match in closed if match]
@@ -53,21 +53,10 @@ def told_at_once(reasoning: str, answer: str) -> bool:
 
     Example: `told_at_once("It is 18 36, since 14 + 4 = 18. 18 * 2 = 36.", "18 36")` is true.
     """
-    wanted = _plain(answer)[0].strip()
+    wanted = plain_characters(answer)[0].strip()
     if not re.fullmatch(rf"(?:{_NUMBER})(?:{_BESIDE.pattern}(?:{_NUMBER}))+", wanted):
         return False
-    return next((beside for _, beside in _tellings(_plain(reasoning)[0], wanted)), False)
-
-
-def _plain(text: str) -> tuple[str, list[int]]:
-    """The text in plain characters, and where each stood in it."""
-    plain = [
-        (str(unicodedata.decimal(c)) if c.isdecimal() else c, i)
-        for i, one in enumerate(text)
-        if unicodedata.category(one) != "Cf"
-        for c in unicodedata.normalize("NFKC", one)
-    ]
-    return "".join(c for c, _ in plain), [i for _, i in plain]
+    return next((beside for _, beside in _tellings(plain_characters(reasoning)[0], wanted)), False)
 
 
 def _numbers(text: str) -> list[str]:
@@ -110,10 +99,10 @@ def before_told(
     """Each trace without the reasoning that comes after its answer was told, where the answer does not need that.
 
     What follows a telling that is enough cannot be what the answer was worked out with: padding, repetition, a reason
-    after the fact. A list that is told at once (`told_at_once`) is cut there. Otherwise the first telling is taken
-    after which the answer, if it is asked for at once, is at most `margin` less likely than after the whole reasoning;
-    a number that happens to be the answer's, in the midst of the work, is not enough, and nothing is left out. Of many
-    tellings the first and the last few are tried (`MOST`). Of a trace that tells nothing early nothing is read.
+    after the fact. The first telling is taken after which the answer, if it is asked for at once, is at most `margin`
+    less likely than after the whole reasoning; a number that happens to be the answer's, in the midst of the work, is
+    not enough, and nothing is left out. Of many tellings the first and the last few are tried (`MOST`). Of a trace that
+    tells nothing early nothing is read.
 
     Args:
         margin: nats per answer token.
@@ -127,10 +116,7 @@ def before_told(
         AttentionError: the attention cannot tell padding from text in the way that is needed here.
     """
     found, shorter = list(traces), [_shorter(trace) for trace in traces]
-    for i, trace in enumerate(traces):
-        if shorter[i] and told_at_once(trace.text(trace.reasoning), trace.text(trace.answer)):
-            found[i] = shorter[i][0]
-    asked = [i for i, some in enumerate(shorter) if some and found[i] is traces[i]]
+    asked = [i for i, some in enumerate(shorter) if some]
     if not asked:
         return found
     prompts = list(dict.fromkeys(traces[i].ids[: traces[i].prompt_end] for i in asked))
