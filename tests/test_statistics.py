@@ -175,6 +175,24 @@ def test_a_crossed_interval_holds_the_truth_at_least_as_often_as_it_says(by_seed
     assert held >= 0.93 * 400
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_a_crossed_interval_is_as_wide_as_its_formula_says(seeds: int) -> None:
+    values = crossed(np.random.default_rng(2), seeds, 40, 0.3, 1.0)
+    quantile = {2: 12.7062, 3: 4.3027, 5: 2.7764}[seeds]
+    spread = values.mean(axis=1).var(ddof=1) / seeds + values.mean(axis=0).var(ddof=1) / 40
+    reach = quantile * np.sqrt(spread)
+    assert crossed_mean(values).ci95 == pytest.approx((values.mean() - reach, values.mean() + reach), abs=1e-4)
+
+
+def test_where_a_crossed_value_is_missing_the_others_count_alike() -> None:
+    values = np.array([[1.0, 2.0, 6.0], [3.0, np.nan, 5.0]])
+    found = crossed_mean(values)
+    assert (found.value, found.n) == (pytest.approx(17 / 5), 3)
+    by_seed, by_question = np.array([3.0, 4.0]), np.array([2.0, 2.0, 5.5])
+    reach = 12.7062 * np.sqrt(by_seed.var(ddof=1) / 2 + by_question.var(ddof=1) / 3)
+    assert found.ci95 == pytest.approx((17 / 5 - reach, 17 / 5 + reach), abs=1e-3)
+
+
 def test_one_seed_is_students_interval_and_gaps_are_left_out() -> None:
     values = np.random.default_rng(1).normal(2, 1, 50)
     one = crossed_mean(values[None])

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from test_study import written
+from test_study import SMALL, written
 
 from atmanrl.report.study import sentences, study_html
 from atmanrl.study_config import load_study
@@ -52,6 +52,44 @@ def test_the_rule_is_not_met(tmp_path, filler, accuracy):
     assert not summarise_study(made(tmp_path, filler, accuracy))["verdict"]["chains"]["met"]
 
 
+def several(folder, values, rule):
+    """Two metrics, one better high and one better low; by arm their means, and the accuracy. All arms share a large
+    effect of the seed, and each has a small one of its own."""
+    config = load_study(written(folder, seeds=[0, 1, 2, 3, 4], rule={**SMALL["rule"], **rule}))
+    rng = np.random.default_rng(0)
+    for seed in range(5):
+        shared = rng.normal(0, 0.2)
+        for arm, (high, low, right) in zip(ARMS, values, strict=True):
+            place = folder / "run" / "chains" / f"{arm}-{seed}"
+            place.mkdir(parents=True, exist_ok=True)
+            own = shared + rng.normal(0, 0.005)
+            data = {"accuracy": (np.arange(100) < 100 * right).astype(float)}
+            data |= {"true_arithmetic": high + own + rng.normal(0, 0.01, 100)}
+            data |= {"filler_share": low + own + rng.normal(0, 0.01, 100)}
+            write_values(place / "quick.values.json.gz", {name: list(each) for name, each in data.items()})
+    return summarise_study(config)["verdict"]["chains"]
+
+
+BOTH = ["quick/true_arithmetic", "quick/filler_share"]
+
+
+@pytest.mark.parametrize(
+    ("saliency", "better", "met"),
+    [
+        ((0.6, 0.2, 0.9), BOTH, True),
+        ((0.6, 0.4, 0.9), BOTH[:1], False),  # one of two asked
+        ((0.4, 0.2, 0.9), BOTH[1:], False),
+        ((0.4, 0.4, 0.9), [], False),  # the other way round
+        ((0.6, 0.2, 1.0), BOTH, True),  # more accurate than either
+        ((0.6, 0.2, 0.85), BOTH, False),  # less accurate than one control alone
+    ],
+)
+def test_the_rule_knows_sides_counts_and_every_control(tmp_path, saliency, better, met):
+    rule = {"metrics": BOTH, "at_least": 2}
+    verdict = several(tmp_path, ((0.5, 0.3, 0.8), saliency, (0.5, 0.3, 0.9)), rule)
+    assert (verdict["better"], verdict["met"]) == (better, met)
+
+
 def test_seeds_count_only_when_all_arms_are_there_and_then_decide_nothing(tmp_path):
     config = made(tmp_path, (0.5, 0.1, 0.3))
     (tmp_path / "run/chains/length-4/quick.values.json.gz").unlink()
@@ -59,6 +97,12 @@ def test_seeds_count_only_when_all_arms_are_there_and_then_decide_nothing(tmp_pa
     assert study["tasks"]["chains"]["seeds"] == [0, 1, 2, 3]
     assert not study["verdict"]["chains"]["met"]
     assert "not decided (4 of 5 seeds)" in sentences(study)[0]
+
+
+def test_the_verdict_says_by_how_much_accuracy_differs(tmp_path):
+    said = sentences(summarise_study(made(tmp_path, (0.5, 0.1, 0.3), accuracy=(1, 0.9, 0.8))))[0]
+    assert "does not hold in the mean (-10.0 pts [" in said
+    assert "+10.0 pts [" in said
 
 
 @pytest.mark.parametrize("kept", [1, 4])

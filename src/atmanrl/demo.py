@@ -136,13 +136,21 @@ def _curves(path: Path) -> dict[str, list[list[float]]]:
 
 
 def _shown(before: Evaluation, after: Evaluation, count: int = 3) -> list[int]:
-    """Questions right before and after, those whose reasoning held the most filler before."""
+    """Typical questions: right before and after, their filler and density nearest the means of both sides."""
+
+    def distance(index: int) -> float:
+        return sum(
+            abs(side.rows[index].values[name] - (side.metrics[name].value or 0.0))
+            for side in (before, after)
+            for name in ("filler_share", "density")
+        )
+
     both = [
-        row
-        for row, later, saliency in zip(before.rows, after.rows, after.saliencies, strict=True)
-        if row.correct and later.correct and "filler_share" in row.values and saliency is not None
+        row.index
+        for row, later in zip(before.rows, after.rows, strict=True)
+        if row.correct and later.correct and "density" in row.values and "density" in later.values
     ]
-    return [row.index for row in sorted(both, key=lambda row: (-row.values["filler_share"], row.index))[:count]]
+    return sorted(both, key=lambda index: (distance(index), index))[:count]
 
 
 def _move_aside(folder: Path) -> Path:

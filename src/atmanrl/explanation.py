@@ -189,7 +189,9 @@ def _by_other_means(model: Any, trace: Trace, method: Method) -> Saliency:
     return Saliency(found.tokens, found.shares, found.open, found.closed, nothing, "all", 0, found.seconds)
 
 
-def traced(task: Chains, example: Example, result: Evaluation, index: int) -> dict[str, Any]:
+def traced(
+    task: Chains, example: Example, result: Evaluation, index: int, bypass: Bypass | None = None
+) -> dict[str, Any]:
     """One evaluated completion as the demo's report shows it: an explanation, and which tokens are filler.
 
     Raises:
@@ -204,6 +206,6 @@ def traced(task: Chains, example: Example, result: Evaluation, index: int) -> di
     filler = tokens_by_span(saliency.tokens, task.filler_spans(example, saliency.text))
     inside = {i for members in filler for i in members}
     return {
-        **Explanation(result.model, example.question, cue, answer, saliency, row.correct).to_json(),
+        **Explanation(result.model, example.question, cue, answer, saliency, row.correct, bypass=bypass).to_json(),
         "filler": [i in inside for i in range(len(saliency.tokens))],
     }

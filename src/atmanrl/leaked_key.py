@@ -4,13 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .bypass import measure_bypass
 from .evaluation import Evaluation, evaluate
 from .explanation import traced
+from .faithfulness import read_cases
 from .generation import Decoding
 from .models import load_model
 from .recipe import load_recipe
 from .tasks import ChainsHinted
 from .tasks.chains_hinted import Keys
+from .trace import prompt_ids
 from .training import train
 
 QUESTIONS = 512
@@ -49,7 +52,7 @@ def run_leaked_key(
                 decoding=decoding,
                 mask=recipe.mask,
                 seed=seed,
-                measures=("keys", "saliency") if kind == "wrong" else ("keys",),
+                measures=("keys", "composition", "saliency") if kind == "wrong" else ("keys",),
                 chunk=QUESTIONS,
             )
         return found
@@ -60,7 +63,10 @@ def run_leaked_key(
     if trained is None:
         raise KeyboardInterrupt
     after = measure(str(trained))
-    return {"before": _summary(before), "after": _summary(after), "traces": _traces(before["wrong"], after["wrong"])}
+    sides = {"tiny-hinted": before["wrong"], str(trained): after["wrong"]}
+    index = _shown(before["wrong"], after["wrong"])
+    traces = [] if index is None else [_trace(sides, index, device, dtype)]
+    return {"before": _summary(before), "after": _summary(after), "traces": traces}
 
 
 def _summary(found: dict[Keys, Evaluation]) -> dict[str, Any]:
@@ -72,20 +78,28 @@ def _summary(found: dict[Keys, Evaluation]) -> dict[str, Any]:
     return data
 
 
-def _traces(before: Evaluation, after: Evaluation) -> list[dict[str, Any]]:
-    """The first story whose wrong key was the answer before and is not after; none where there is none."""
-    task = ChainsHinted(keys="wrong")
-    examples = task.examples("test", before.n)
-    for row, later in zip(before.rows, after.rows, strict=True):
-        copied = row.values.get("key_flip") == 1.0 and later.correct
-        if copied and before.saliencies[row.index] is not None and after.saliencies[row.index] is not None:
-            example = examples[row.index]
-            return [
-                {
-                    "question": example.question,
-                    "truth": example.answer,
-                    "before": traced(task, example, before, row.index),
-                    "after": traced(task, example, after, row.index),
-                }
-            ]
-    return []
+def _shown(before: Evaluation, after: Evaluation) -> int | None:
+    """Of the stories whose wrong key was the answer before and that are right after, the one whose filler after is
+    nearest the mean; `None` where there is none."""
+    usual = after.metrics["filler_share"].value or 0.0
+    mended = [
+        later
+        for row, later in zip(before.rows, after.rows, strict=True)
+        if row.parsed and row.values.get("key_flip") == 1.0 and later.correct
+        if "density" in row.values and "density" in later.values
+    ]
+    return min(mended, key=lambda row: (abs(row.values["filler_share"] - usual), row.index)).index if mended else None
+
+
+def _trace(sides: dict[str, Evaluation], index: int, device: str | None, dtype: str | None) -> dict[str, Any]:
+    """One story before and after, by the models' names, as the report shows it: with what its answer bypasses."""
+    task, shown = ChainsHinted(keys="wrong"), []
+    for name, side in sides.items():
+        model, tokenizer = load_model(name, device, dtype)
+        example, row = task.examples("test", side.n)[index], side.rows[index]
+        prompt = prompt_ids(tokenizer, task.prompt(example))
+        written = tokenizer(row.completion, add_special_tokens=False)["input_ids"]
+        case = read_cases(model, tokenizer, task, [example], [prompt], [written])[0]
+        bypass = measure_bypass(model, [case.trace], [example.question])[0]
+        shown.append(traced(task, example, side, index, bypass))
+    return {"question": example.question, "truth": example.answer, "before": shown[0], "after": shown[1]}

@@ -1,8 +1,10 @@
 """Early answering: areas of curves that are known, and of models made to need or to ignore their reasoning."""
 
+from dataclasses import replace
+
 import pytest
 
-from atmanrl.faithfulness import early_answering
+from atmanrl.faithfulness import early_answering, read_cases
 from atmanrl.faithfulness.early_answering import FRACTIONS, _area_over
 
 
@@ -54,3 +56,15 @@ def test_the_reasoners_other_areas_are_high(probes, mean_of):
 def test_the_whole_reasoning_gives_the_greedy_answer_also_where_the_own_was_a_rare_sample(probes):
     for finding in early_answering(probes["guesser"]).values():
         assert finding.curves["early_answering"]["series"]["same answer"][-1] == 1
+
+
+def test_a_completion_that_answers_at_once_has_settled_its_answer_before_it_reasons(probes):
+    probe = probes["reasoner"]
+    task, example, prompt = probe.task, probe.cases[0].example, list(probe.cases[0].prompt)
+    ids = probe.tokenizer(f"{task.cue}{task.answer_text(example)}.", add_special_tokens=False)["input_ids"]
+    case = read_cases(probe.model, probe.tokenizer, task, [example], [prompt], [ids])[0]
+    assert case.answer is not None
+    assert case.found is None
+    found = early_answering(replace(probe, cases=(case,)))
+    assert set(found[0].values.values()) == {0.0}
+    assert set(found[0].values) == set(early_answering(replace(probe, cases=probe.cases[:1]))[0].values)

@@ -1,0 +1,165 @@
+"""The tables of docs/study.md, from a study's folder.
+
+    atmanrl study study-tiny                  # hours on 2 cores; goes on where it stopped
+    python benchmarks/study_tables.py         # reads the finished cells in runs/study-tiny
+
+By task, over the seeds whose arms are all finished: every arm's values with 95 % intervals over seeds and questions;
+what the rule's arm gains over each other arm; the values by seed; what a right and a wrong key do to the accuracy; the
+same metrics among the answers that bypass little; the lengths at which trainings ended; and the verdict, also without
+early answering and by family of metrics, of which the rule knows nothing. Reads `*.values.json.gz` alone, so that it
+does for the copy in benchmarks/results/study-tiny too (`--output-dir`).
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atmanrl.report import format as fmt
+from atmanrl.report.study import sentences
+from atmanrl.statistics import crossed_mean
+from atmanrl.study_config import Cell, StudyConfig, load_study
+from atmanrl.study_results import summarise_study
+from atmanrl.study_values import read_values, values_file
+
+SHOWN = {
+    "mixed/accuracy": "right, keys as in training",
+    "wrong/key_flip": "answers that are a wrong key",
+    "faithful/mistake_forced": "mistake added, answer forced",
+    "faithful/mistake_continued": "mistake added, model goes on",
+    "faithful/sentence_change": "sentences that change the answer",
+    "faithful/early_answering": "early answering, by fraction",
+    "faithful/early_answering_sentences": "early answering, by sentence",
+    "faithful/early_answering_probability": "early answering, by probability",
+    "faithful/filler_tokens_agreement": "neutral tokens: answer kept (lower is better)",
+    "faithful/early_answering_tokens": "early answering, in tokens",
+    "mixed/filler_share": "filler",
+    "mixed/reasoning_tokens": "reasoning tokens",
+}
+FAMILIES = {
+    "early answering": ("early_answering", "early_answering_sentences", "early_answering_probability"),
+    "added mistakes": ("mistake_forced", "mistake_continued"),
+    "neutral tokens": ("filler_tokens_agreement",),
+    "removed sentences": ("sentence_change",),
+}
+LITTLE = 0.5
+"""Nats: an answer under this bypass was not copied from the question, nearly for certain."""
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def with_interval(name: str, cell: dict[str, Any]) -> str:
+    return f"{fmt.figure(name, cell['value'])} {fmt.interval(name, cell['ci95'])}".strip()
+
+
+def gained(name: str, found: dict[str, Any]) -> str:
+    """Bold where the interval excludes zero."""
+    text, ci95 = fmt.difference(name, found["value"]), found["ci95"]
+    if ci95 and (ci95[0] > 0 or ci95[1] < 0):
+        text = f"**{text}**"
+    return f"{text} {fmt.difference_interval(name, ci95)}".strip()
+
+
+def values(config: StudyConfig, task: str, arm: str, seeds: list[int], metric: str) -> np.ndarray[Any, Any]:
+    """(S, Q) of one arm, NaN where a question has none."""
+    evaluation, name = metric.split("/")
+    return np.array(
+        [read_values(values_file(config, Cell(task, arm, seed), evaluation))[name] for seed in seeds], dtype=float
+    )
+
+
+def by_seed(config: StudyConfig, task: str, seeds: list[int]) -> Iterator[list[str]]:
+    for metric, label in SHOWN.items():
+        scale = 100 if fmt.is_percent(metric.split("/")[1]) else 1
+        means = [np.nanmean(scale * values(config, task, arm, seeds, metric), axis=1) for arm in config.arms]
+        yield [label, *(", ".join(f"{mean:.1f}" for mean in each) for each in means)]
+
+
+def key_effects(config: StudyConfig, task: str, seeds: list[int]) -> Iterator[list[str]]:
+    """Accuracy with a key less that without, on the same stories."""
+    for kind in ("right", "wrong"):
+        cells = []
+        for arm in config.arms:
+            with_key, without = (values(config, task, arm, seeds, f"{k}/accuracy") for k in (kind, "none"))
+            found = crossed_mean(with_key - without)
+            cells.append(gained("accuracy", {"value": found.value, "ci95": found.ci95}))
+        yield [f"right with a {kind} key, less without", *cells]
+
+
+def where_bypass_is_little(config: StudyConfig, task: str, seeds: list[int]) -> Iterator[list[str]]:
+    """Means over the traces whose own answer bypasses little: what is left when copied answers are set aside."""
+    little = {arm: values(config, task, arm, seeds, "faithful/bypass") < LITTLE for arm in config.arms}
+    yield ["share of the traces", *(f"{100 * little[arm].mean():.0f} %" for arm in config.arms)]
+    for metric in ("mistake_forced", "sentence_change", "early_answering", "filler_tokens_agreement"):
+        label, cells = SHOWN[f"faithful/{metric}"], []
+        for arm in config.arms:
+            own = np.where(little[arm], values(config, task, arm, seeds, f"faithful/{metric}"), np.nan)
+            found = crossed_mean(own)
+            cells.append(with_interval(metric, {"value": found.value, "ci95": found.ci95}))
+        yield [label, *cells]
+
+
+def beyond_the_rule(task: str, better: list[str]) -> str:
+    won = {metric.split("/")[1] for metric in better}
+    early = set(FAMILIES["early answering"])
+    families = [name for name, metrics in FAMILIES.items() if won & set(metrics)]
+    return (
+        f"{task}, beyond the rule: {len(won - early)} of 4 metrics without early answering; families with a metric "
+        f"better: {', '.join(families) or 'none'} ({len(families)} of {len(FAMILIES)})."
+    )
+
+
+def show(config: StudyConfig, study: dict[str, Any], task: str) -> None:
+    found, arms, own = study["tasks"][task], list(study["arms"]), study["rule"]["arm"]
+    metrics, seeds, others = found["metrics"], found["seeds"], [arm for arm in study["arms"] if arm != own]
+    counting = set(study["rule"]["metrics"])
+    print(f"## `{task}`, seeds {', '.join(map(str, seeds))}\n\nValues; * counts in the rule\n")
+    labels = {m: f"{label}{' *' if m in counting else ''}" for m, label in SHOWN.items()}
+    names = {m: m.split("/")[1] for m in SHOWN}
+    print(table(["", *arms], [[labels[m], *(with_interval(names[m], metrics[m][a]) for a in arms)] for m in SHOWN]))
+    print(f"What {own} gains\n")
+    rows = [[labels[m], *(gained(names[m], metrics[m][a]["difference"]) for a in others)] for m in SHOWN]
+    print(table(["", *(f"{own} less {arm}" for arm in others)], rows))
+    print("By seed\n")
+    print(table(["", *arms], list(by_seed(config, task, seeds))))
+    print("Accuracy by key\n")
+    rows = [
+        [
+            f"right, {'no' if k == 'none' else k} key",
+            *(with_interval("accuracy", metrics[f"{k}/accuracy"][a]) for a in arms),
+        ]
+        for k in ("none", "right", "wrong")
+    ]
+    print(table(["", *arms], [*rows, *key_effects(config, task, seeds)]))
+    print(f"Among answers that bypass less than {LITTLE} nats\n")
+    print(table(["", *arms], list(where_bypass_is_little(config, task, seeds))))
+    print("Tokens a completion over the last steps of each training\n")
+    lengths = found["lengths"]
+    rows = [[f"seed {s}", *(f"{each[i]:.1f}" for each in lengths.values())] for i, s in enumerate(seeds)]
+    print(table(["", *lengths], rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="study-tiny")
+    parser.add_argument("--output-dir", default="runs/study-tiny", help="where the study's finished cells are")
+    args = parser.parse_args()
+    if not Path(args.output_dir).is_dir():
+        parser.error(f"--output-dir {args.output_dir} is not there: run the study first, or name its folder")
+    config = load_study(args.recipe, {"output_dir": args.output_dir})
+    study = summarise_study(config)
+    done = [task for task, found in study["tasks"].items() if found["seeds"]]
+    for task in done:
+        show(config, study, task)
+    print("\n".join(sentences(study)))
+    for task in done:
+        print(beyond_the_rule(task, study["verdict"][task]["better"]))
+
+
+if __name__ == "__main__":
+    main()
