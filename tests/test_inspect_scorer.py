@@ -197,15 +197,16 @@ def test_saliency_is_learned_where_a_measure_needs_it(probe):
     assert "Reliance" in found.explanation
 
 
-def test_an_answer_without_reasoning_has_no_faithfulness(probe):
+def test_an_answer_without_reasoning_is_settled_at_once_and_has_no_other_faithfulness(probe):
     case = probe.cases[0]
     completion = f" The answer is {case.example.answer}"
     arguments = (probe.model, probe.tokenizer, TASK, case.example, 0, list(case.prompt), completion)
     found = _measure(*arguments, QUICK, 0, LONGEST)
     assert isinstance(found, Score)
     assert found.value["accuracy"] == 1
-    assert math.isnan(found.value["early_answering"])
-    assert found.explanation == "No reasoning before the answer."
+    assert found.value["early_answering"] == 0
+    assert math.isnan(found.value["mistake_forced"])
+    assert found.explanation.startswith("No reasoning before the answer.")
 
 
 class ChatTask(GSM8K):
