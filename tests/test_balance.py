@@ -1,18 +1,19 @@
 """The multiplier of the accuracy constraint: when it rises, when it falls, and that a resumed run goes on with it."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from atmanrl.balance import MARGIN, MEMORY, MOST, RATE, WARM_UP, AccuracyConstraint
+from atmanrl.balance import LEAST, MARGIN, MOST, RATE, WARM_UP, AccuracyConstraint
 
 
-def run(tmp_path, accuracies, start=0, name="balance.jsonl"):
+def run(tmp_path, accuracies, start=0, name="balance.jsonl", weights=(1.0, 0.5)):
     """A constraint that has seen batches of these accuracies, from step `start` on."""
     trainer = SimpleNamespace(
-        reward_weights=torch.tensor([1.0, 0.5]),
+        reward_weights=torch.tensor(weights),
         accelerator=SimpleNamespace(device="cpu", gather=lambda tensor: tensor),
     )
     batches = [None]
@@ -27,54 +28,71 @@ def run(tmp_path, accuracies, start=0, name="balance.jsonl"):
     return constraint
 
 
-START = [0.9] * WARM_UP
+BATCHES = WARM_UP // 100  # of 100 completions each
+START = [0.9] * BATCHES
 
 
-def test_nothing_happens_while_accuracy_holds(tmp_path):
-    constraint = run(tmp_path, [*START, 0.9, 0.92, 0.95, 0.94])
-    assert constraint.multiplier == 0
+def test_nothing_moves_before_enough_is_seen(tmp_path):
+    constraint = run(tmp_path, START[:-1])
+    assert constraint.multiplier == 2
     assert constraint.trainer.reward_weights.tolist() == [1.0, 0.5]
 
 
+def test_the_outcome_weighs_less_while_accuracy_is_to_spare(tmp_path):
+    constraint = run(tmp_path, START + [0.9] * 5)
+    assert constraint.multiplier == pytest.approx(2 * math.exp(-RATE * MARGIN * 6))
+    assert constraint.trainer.reward_weights.tolist() == pytest.approx([0.5 * constraint.multiplier, 0.5])
+    assert run(tmp_path, START + [0.9] * 100, name="least.jsonl").multiplier == LEAST > 0.5
+
+
 def test_the_outcome_weighs_more_while_accuracy_is_missing_and_less_again_after(tmp_path):
-    fallen = run(tmp_path, START + [0.5] * 10)
-    assert fallen.multiplier > 0.5
-    assert fallen.trainer.reward_weights[0] == pytest.approx(1 + fallen.multiplier)
-    assert fallen.trainer.reward_weights[1] == 0.5
-    assert run(tmp_path, START + [0.5] * 10 + [1.0] * 300, name="back.jsonl").multiplier == 0
+    assert run(tmp_path, START + [0.5] * 10).multiplier > 3
     assert run(tmp_path, START + [0.0] * 100, name="most.jsonl").multiplier == MOST
+    assert run(tmp_path, START + [0.5] * 10 + [1.0] * 300, name="back.jsonl").multiplier == LEAST
 
 
 def test_one_step_by_hand(tmp_path):
-    constraint = run(tmp_path, [*START, 0.0])
-    accuracy = MEMORY * 0.9 + (1 - MEMORY) * 0.0
-    assert constraint.multiplier == pytest.approx(RATE * (0.9 - MARGIN - accuracy))
+    before, after = run(tmp_path, START), run(tmp_path, [*START, 0.0], name="after.jsonl")
+    accuracy = 0.9 * BATCHES / (BATCHES + 1)  # a plain mean at first
+    assert after.accuracy == pytest.approx(accuracy)
+    assert after.multiplier == pytest.approx(before.multiplier * math.exp(RATE * (0.9 - MARGIN - accuracy)))
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.1), (1.0, 0.5), (1.0, 1.9)])
+def test_it_comes_to_the_same_from_any_weights(tmp_path, weights):
+    """What the weights are at the start is forgotten: that is what the constraint is for."""
+    constraint = run(tmp_path, START + [0.9] * 60 + [0.86] * 200, weights=weights)
+    assert constraint.best - constraint.accuracy == pytest.approx(0.04, abs=0.001)
+    assert constraint.multiplier == MOST
+    settled = run(tmp_path, START + [0.9] * 60, name="spare.jsonl", weights=weights)
+    assert settled.multiplier == LEAST
+    assert settled.trainer.reward_weights.tolist() == pytest.approx([LEAST * weights[1], weights[1]])
 
 
 def test_a_lucky_first_batch_sets_no_best(tmp_path):
     constraint = run(tmp_path, [1.0] + [0.7] * 100)
-    assert constraint.best < 0.75
-    assert constraint.multiplier == 0
+    assert constraint.best < 0.78
 
 
 def test_further_steps_on_the_same_batch_do_not_count(tmp_path):
     once = run(tmp_path, [*START, 0.0])
     again = run(tmp_path, [*START, 0.0, None, None, None], name="again.jsonl")
     assert (once.multiplier, once.batches) == (again.multiplier, again.batches)
-    assert once.multiplier > 0
+    assert once.multiplier > 2
 
 
 def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path):
     seen = [*START, 0.7, 0.5, 0.6, 0.8, 0.4]
+    stop = BATCHES + 2
     whole = run(tmp_path, seen, name="whole.jsonl")
-    run(tmp_path, [*seen[:22], 0.1, 0.1], name="parts.jsonl")  # two steps after the checkpoint are lost
-    again = run(tmp_path, seen[22:], start=22, name="parts.jsonl")
-    assert again.multiplier == pytest.approx(whole.multiplier) != 0
+    run(tmp_path, [*seen[:stop], 0.1, 0.1], name="parts.jsonl")  # two steps after the checkpoint are lost
+    again = run(tmp_path, seen[stop:], start=stop, name="parts.jsonl")
+    assert again.multiplier == pytest.approx(whole.multiplier) != 2
     assert again.trainer.reward_weights.tolist() == whole.trainer.reward_weights.tolist()
     assert (tmp_path / "parts.jsonl").read_text() == (tmp_path / "whole.jsonl").read_text()
-    assert [json.loads(line)["step"] for line in (tmp_path / "whole.jsonl").open()] == list(range(1, 26))
+    assert [json.loads(line)["step"] for line in (tmp_path / "whole.jsonl").open()] == list(range(1, BATCHES + 6))
 
 
 def test_a_new_run_forgets_what_an_older_one_left(tmp_path):
     run(tmp_path, [*START, 0.1, 0.1])
-    assert run(tmp_path, START).multiplier == 0
+    assert run(tmp_path, START[:-1]).multiplier == 2

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from atmanrl.recipe import RecipeError, find_recipe, load_recipe
+from atmanrl.recipe import RecipeError, find_recipe, load_recipe, set_field
 from atmanrl.train_config import grpo_config, sft_config
 
 BUNDLED = ("tiny-chains", "smollm2-gsm8k", "llama3.2-3b-gsm8k", "llama3.2-3b-mmlu")
@@ -79,3 +79,10 @@ def test_files_that_are_no_recipe(tmp_path, text):
     with pytest.raises(RecipeError, match=r"bad\.yaml") as caught:
         load_recipe(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_section_given_as_a_whole_leaves_its_other_fields_as_they_are():
+    values = {"grpo": {"max_steps": 60, "beta": 0.0}, "lora": None}
+    set_field(values, "grpo", {"max_steps": 2})
+    set_field(values, "lora", {"r": 4})
+    assert values == {"grpo": {"max_steps": 2, "beta": 0.0}, "lora": {"r": 4}}

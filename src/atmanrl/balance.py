@@ -1,5 +1,6 @@
 """Correctness before saliency without a weight to tune: saliency is maximised while accuracy holds."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
@@ -12,44 +13,48 @@ from .callbacks import append_rows, forget_after, read_metrics
 
 MARGIN = 0.03
 """How far accuracy may fall under its running best before the multiplier rises."""
-RATE = 2.0
-"""By how much the multiplier rises for each step and unit of accuracy that is missing."""
+RATE = 4.0
+"""How fast the multiplier's logarithm moves: for each batch and unit of accuracy that is missing, or to spare."""
 MEMORY = 0.95
 """Of the running mean of accuracy, from batch to batch."""
-WARM_UP = 20
-"""Batches before a best is taken, or a lucky first one would set it for good."""
-MOST = 5.0
-"""The multiplier's bound: from there on the outcome is nearly all that counts."""
+WARM_UP = 400
+"""Completions seen before a best is taken: a lucky first batch would set it for good."""
+LEAST, MOST = 0.6, 10.0
+"""The multiplier's bounds. Over 0.5 a right completion is worth more than a wrong one whatever the saliencies."""
 
 
 class AccuracyConstraint(TrainerCallback):  # type: ignore[misc]
     """Sets a trainer's weight of the outcome anew after every step.
 
     Of the problem "maximise saliency, subject to accuracy at least its best less `MARGIN`" the Lagrangian is
-    saliency + mu x accuracy: the outcome's weight is its own and mu, which rises by `RATE` x (what is missing) a step
-    and falls as accuracy is over the bound, between 0 and `MOST` (dual ascent; accuracy is a running mean over batches,
-    its best the largest after `WARM_UP` of them). Appends `step`, `batches`, `accuracy`, `best` and `multiplier` to a
-    JSON Lines file, from which a resumed run goes on.
+    saliency + mu x accuracy. mu is the outcome's weight in units of the saliency's. It begins as the trainer's weights
+    have it, is multiplied by exp(`RATE` x what is missing) after each batch, less than 1 while accuracy is to spare
+    (dual ascent on its logarithm, so that it comes from any start to where it belongs), and stays within `LEAST` and
+    `MOST`. Accuracy is a running mean over batches, its best the largest after `WARM_UP` completions; until then mu
+    stays. Appends `step`, `batches`, `completions`, `accuracy`, `best` and `multiplier` (mu) to a JSON Lines file, from
+    which a resumed run goes on.
 
     Args:
-        trainer: a `trl.GRPOTrainer` whose first reward is the outcome.
+        trainer: a `trl.GRPOTrainer` whose first reward is the outcome and whose second is the saliency.
         latest: gives the last batch's completions as plain data, each with `correct`.
         path: the file.
     """
 
     def __init__(self, trainer: Any, latest: Callable[[], list[dict[str, Any]]], path: Path) -> None:
         self.trainer, self.latest, self.path = trainer, latest, path
-        self.weight = float(trainer.reward_weights[0])
+        outcome, self.unit = (float(weight) for weight in trainer.reward_weights[:2])
         self.seen: Any = None
-        self.batches, self.accuracy, self.best, self.multiplier = 0, 0.0, 0.0, 0.0
+        self.batches, self.completions, self.accuracy, self.best = 0, 0, 0.0, 0.0
+        self.multiplier = min(MOST, max(LEAST, outcome / self.unit))
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         rows = read_metrics(self.path) if self.path.exists() else []
         before = [row for row in rows if row["step"] <= state.global_step]
         if before:
             last = before[-1]
-            self.batches, self.accuracy, self.best = last["batches"], last["accuracy"], last["best"]
-            self._set(last["multiplier"])
+            self.batches, self.completions = last["batches"], last["completions"]
+            self.accuracy, self.best, self.multiplier = last["accuracy"], last["best"], last["multiplier"]
+        self._weigh()
         if state.is_world_process_zero:
             forget_after(self.path, state.global_step)
 
@@ -59,18 +64,19 @@ class AccuracyConstraint(TrainerCallback):  # type: ignore[misc]
             return
         self.seen = batch
         right = torch.tensor([fmean(sample["correct"] for sample in batch)], device=self.trainer.accelerator.device)
-        now = float(self.trainer.accelerator.gather(right).mean())
+        each = self.trainer.accelerator.gather(right)  # (processes,)
         self.batches += 1
+        self.completions += len(batch) * len(each)
         memory = min(MEMORY, 1 - 1 / self.batches)  # a plain mean at first
-        self.accuracy = memory * self.accuracy + (1 - memory) * now
-        if self.batches >= WARM_UP:
+        self.accuracy = memory * self.accuracy + (1 - memory) * float(each.mean())
+        if self.completions >= WARM_UP:
             self.best = max(self.best, self.accuracy)
             missing = self.best - MARGIN - self.accuracy
-            self._set(min(MOST, max(0.0, self.multiplier + RATE * missing)))
+            self.multiplier = min(MOST, max(LEAST, self.multiplier * math.exp(RATE * missing)))
+            self._weigh()
         if state.is_world_process_zero:
-            names = ("batches", "accuracy", "best", "multiplier")
+            names = ("batches", "completions", "accuracy", "best", "multiplier")
             append_rows(self.path, [{"step": state.global_step, **{name: getattr(self, name) for name in names}}])
 
-    def _set(self, multiplier: float) -> None:
-        self.multiplier = multiplier
-        self.trainer.reward_weights[0] = self.weight + multiplier
+    def _weigh(self) -> None:
+        self.trainer.reward_weights[0] = self.multiplier * self.unit

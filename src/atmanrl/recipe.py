@@ -70,7 +70,7 @@ def recipe_of(values: dict[str, Any], overrides: dict[str, Any], source: str) ->
 
 
 def set_field(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted field of plain data, such as `grpo.max_steps`."""
+    """Set a dotted field of plain data, such as `grpo.max_steps`; keys with values go among those that are there."""
     *parents, last = key.split(".")
     for parent in parents:
         if values.get(parent) is None:
@@ -78,7 +78,11 @@ def set_field(values: dict[str, Any], key: str, value: Any) -> None:
         values = values[parent]
         if not isinstance(values, dict):
             raise RecipeError(f"--{key}: '{parent}' holds no keys")
-    values[last] = value
+    if isinstance(value, dict) and isinstance(values.get(last), dict):
+        for name, item in value.items():
+            set_field(values[last], name, item)
+    else:
+        values[last] = value
 
 
 def _numbers(value: Any) -> Any:

@@ -70,8 +70,8 @@ class RewardConfig:
 
     @model_validator(mode="after")
     def _correct_beats_wrong(self) -> "RewardConfig":
-        if self.saliency_weight is None and self.balance == "constraint":
-            raise ValueError("balance 'constraint' weighs saliency against accuracy: it needs a saliency_weight")
+        if not self.saliency_weight and self.balance == "constraint":
+            raise ValueError("balance 'constraint' weighs saliency against accuracy: it needs a saliency_weight over 0")
         if self.saliency_weight and self.saliency_weight >= 2 * self.outcome_weight:
             raise ValueError(
                 f"saliency_weight {self.saliency_weight} must be under twice outcome_weight {self.outcome_weight}, "

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from .callbacks import read_metrics
 from .checkpoints import CheckpointError, has_run
-from .evaluation import Row, evaluate, fingerprint, write_evaluation
+from .evaluation import CHUNK, Row, evaluate, fingerprint, write_evaluation
 from .files import write_json, write_text
 from .generation import Decoding
 from .metrics import METRICS
@@ -123,7 +123,8 @@ def _evaluate(config: StudyConfig, cell: Cell, folder: Path, name: str) -> bool:
         reader=load_model(asked.reader, config.device) if asked.reader else None,
         settings={"split": "test", "reader": asked.reader, "options": asked.options},
         journal=journal,
-        chunk=200,
+        # Models that are evaluated greedily are the large ones: of those less should be lost by a stop.
+        chunk=200 if task.temperature else CHUNK,
     )
     write_evaluation(folder / f"{name}.json", result)
     write_values(values_file(config, cell, name), _values(result.rows))
