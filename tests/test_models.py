@@ -50,6 +50,7 @@ def test_a_lora_adapter_is_merged_into_its_base(tmp_path, tiny):
     with torch.no_grad():
         torch.testing.assert_close(loaded(ids).logits, adapted.eval()(ids).logits, rtol=1e-4, atol=1e-4)
         assert not torch.allclose(loaded(ids).logits, tiny[0](ids).logits, atol=1e-3)
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
 
 
 def test_pickled_weights_are_refused_unless_asked_for(tmp_path, tiny):

@@ -128,7 +128,8 @@ def _load_adapter(
     model, tokenizer = load_model(
         base, device, options["dtype"], options["trust_remote_code"], "use_safetensors" not in options
     )
-    return PeftModel.from_pretrained(model, str(folder)).merge_and_unload(), tokenizer
+    merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    return merged.requires_grad_(True), tokenizer  # peft leaves the base frozen, and it may be trained again
 
 
 def _dtype(dtype: str | torch.dtype | None, device: str) -> torch.dtype | str:
