@@ -47,16 +47,17 @@ def sentences(study: dict[str, Any]) -> list[str]:
         if not verdict["seeds"]:
             said.append(f"{task}: no seed is finished yet.")
             continue
-        state = "met" if verdict["met"] else "not met"
-        if verdict["seeds"] < len(study["seeds_asked"]):
-            state = f"not decided ({verdict['seeds']} of {len(study['seeds_asked'])} seeds)"
-        better = ", ".join(_label(metric) for metric in verdict["better"]) or "none"
+        finished, asked = verdict["seeds"], len(study["seeds_asked"])
+        if finished < asked:
+            state = f"not decided ({finished} of {asked} seeds): no metric counts before all are there"
+        else:
+            better = ", ".join(_label(metric) for metric in verdict["better"]) or "none"
+            state = (
+                f"{'met' if verdict['met'] else 'not met'}. {rule['arm']} better than {controls} on "
+                f"{len(verdict['better'])} of {len(rule['metrics'])} metrics (asked {rule['at_least']}): {better}"
+            )
         accuracy = "holds" if verdict["accuracy_holds"] else "does not hold"
-        said.append(
-            f"{task}: rule {state}. {rule['arm']} better than {controls} on {len(verdict['better'])} of "
-            f"{len(rule['metrics'])} metrics (asked {rule['at_least']}): {better}. Accuracy {accuracy} in the mean"
-            f"{_accuracies(study, task)}."
-        )
+        said.append(f"{task}: rule {state}. Accuracy {accuracy} in the mean{_accuracies(study, task)}.")
     return said
 
 
