@@ -1,23 +1,29 @@
-"""Which balance of correctness and saliency needs no tuning: the study `study-balance`, by balance.
+"""What a wrong weight of saliency costs under each balance: the study `study-balance`.
 
     atmanrl study study-balance          # hours on 2 cores; goes on where it stopped
-    python benchmarks/balances.py        # reads runs/study-balance/study.json
+    python benchmarks/balances.py        # reads the finished cells in runs/study-balance
 
-For each task and balance every metric at a fifth, at one and at four times the weight that was tuned on `chains`, and
-its regret: how far the worst of the three weights is behind the best arm of that task. A balance that needs no tuning
-has small regrets on every task. Writes benchmarks/results/balances.json.
+For each task and metric: its value under fixed weights as tuned on `chains`, and by how much each balance is better
+than that at a fifth and at four times the weight (negative: worse), with 95 % intervals over questions, seeds averaged;
+the seeds' own differences in brackets. A balance that needs no tuning loses little at either weight on every task. For
+the constraint also the multiplier that its training ended with, where the run's `balance.jsonl` is there.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from atmanrl.metrics import METRICS
+import numpy as np
 
-RESULTS = Path(__file__).parent / "results"
-BALANCES = ("fixed", "gdpo", "constraint")
-WEIGHTS = {"low": "-low", "tuned": "", "high": "-high"}
+from atmanrl.callbacks import read_metrics
+from atmanrl.metrics import METRICS
+from atmanrl.report import format as fmt
+from atmanrl.statistics import crossed_mean
+from atmanrl.study_config import Cell, StudyConfig, load_study
+from atmanrl.study_results import summarise_study
+from atmanrl.study_values import read_values, values_file
+
+TUNED = "fixed"
 SHOWN = (
     "mixed/accuracy",
     "wrong/key_flip",
@@ -28,37 +34,46 @@ SHOWN = (
 )
 
 
-def by_balance(study: dict[str, Any]) -> dict[str, Any]:
-    """By task, metric and balance the value at each weight, and the regret."""
-    found: dict[str, Any] = {}
-    for task, results in study["tasks"].items():
-        for metric in SHOWN if results["seeds"] else ():
-            values = {arm: cell["value"] for arm, cell in results["metrics"][metric].items()}
-            sign = 1 if METRICS[metric.split("/")[1]].better == "higher" else -1
-            best = max(sign * value for value in values.values())
-            found.setdefault(task, {})[metric] = {
-                balance: {
-                    **{weight: values[balance + end] for weight, end in WEIGHTS.items()},
-                    "regret": best - min(sign * values[balance + end] for end in WEIGHTS.values()),
-                }
-                for balance in BALANCES
-            }
-    return found
+def values(config: StudyConfig, task: str, arm: str, seeds: list[int], metric: str) -> np.ndarray[Any, Any]:
+    """(S, Q), signed so that more is better; NaN where a question has no value."""
+    evaluation, name = metric.split("/")
+    rows = [read_values(values_file(config, Cell(task, arm, seed), evaluation))[name] for seed in seeds]
+    return np.array(rows, dtype=float) * (1 if METRICS[name].better == "higher" else -1)
+
+
+def gained(config: StudyConfig, task: str, arm: str, seeds: list[int], metric: str) -> str:
+    """How much better than fixed weights as tuned: mean, interval over questions, and each seed's own."""
+    name = metric.split("/")[1]
+    difference = values(config, task, arm, seeds, metric) - values(config, task, TUNED, seeds, metric)  # (S, Q)
+    mean = crossed_mean(np.nanmean(difference, axis=0, keepdims=True))
+    by_seed = ", ".join(fmt.difference(name, float(each)) for each in np.nanmean(difference, axis=1))
+    return f"{fmt.difference(name, mean.value)} {fmt.difference_interval(name, mean.ci95)} ({by_seed})"
+
+
+def multipliers(config: StudyConfig, task: str, arm: str, seeds: list[int]) -> str:
+    files = [Path(config.output_dir) / Cell(task, arm, seed).name / "balance.jsonl" for seed in seeds]
+    return ", ".join(f"{read_metrics(file)[-1]['multiplier']:.2f}" for file in files if file.exists())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--study", type=Path, default=Path("runs/study-balance/study.json"))
+    parser.add_argument("--output-dir", default="runs/study-balance", help="where the study's finished cells are")
     args = parser.parse_args()
-    study = json.loads(args.study.read_text(encoding="utf-8"))
-    result = {"seeds": {task: found["seeds"] for task, found in study["tasks"].items()}, "tasks": by_balance(study)}
-    for task, metrics in result["tasks"].items():
-        print(f"{task}: at a fifth, one and four times the weight; regret")
-        for metric, balances in metrics.items():
-            for balance, row in balances.items():
-                figures = "  ".join(f"{row[name]:.3f}" for name in (*WEIGHTS, "regret"))
-                print(f"  {metric:28s} {balance:11s} {figures}")
-    (RESULTS / "balances.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    config = load_study("study-balance", {"output_dir": args.output_dir})
+    others = [arm for arm in config.arms if arm != TUNED]
+    for task, found in summarise_study(config)["tasks"].items():
+        seeds = found["seeds"]
+        if not seeds:
+            continue
+        print(f"### `{task}`, seeds {', '.join(map(str, seeds))}\n")
+        print(f"|  | {TUNED} | {' | '.join(others)} |\n|{' --- |' * (2 + len(others))}")
+        for metric in SHOWN:
+            name = metric.split("/")[1]
+            tuned = fmt.figure(name, found["metrics"][metric][TUNED]["value"])
+            cells = [gained(config, task, arm, seeds, metric) for arm in others]
+            print(f"| {METRICS[name].label} | {tuned} | {' | '.join(cells)} |")
+        ends = [multipliers(config, task, arm, seeds) for arm in others]
+        print(f"| multiplier at the end |  | {' | '.join(ends)} |\n")
 
 
 if __name__ == "__main__":

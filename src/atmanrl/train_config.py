@@ -31,6 +31,8 @@ class TrainConfig:
         task: see `load_task`; `task_options` are its further arguments, `data` where its files are.
         output_dir: where the run is written.
         train_examples: how many of the training split are used; all when `None`.
+        screened_by: rows of evaluations of the training split, two or more; of the examples only those are used that
+            were solved in some of them and not in all (`screening.py`).
         mask, reward: how masks are learned, how rewards are weighed.
         grpo: fields of `trl.GRPOConfig`.
         sft: fields of `trl.SFTConfig`; where given, the run is a supervised warm-up on the task's worked solutions
@@ -47,6 +49,7 @@ class TrainConfig:
     data: str | None = None
     task_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     train_examples: Annotated[int, Field(ge=1)] | None = None
+    screened_by: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     mask: MaskConfig = MaskConfig()
     reward: RewardConfig = RewardConfig()
     grpo: dict[str, Any] = dataclasses.field(default_factory=dict)

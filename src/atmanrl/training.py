@@ -19,6 +19,7 @@ from .mask import MaskConfig
 from .models import load_model
 from .rewards import RewardConfig, length_reward, outcome_reward
 from .scoring import SaliencyReward, require_questions
+from .screening import solved_sometimes
 from .tasks import Example, Task, load_task
 from .trace import trl_prompt
 from .train_config import TrainConfig, grpo_config, grpo_of, lora_config, plain_data, sft_config
@@ -130,6 +131,8 @@ def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> P
         return _finished_model(checkpoint, folder / "model")
     task = load_task(config.task, config.data, **config.task_options)
     examples = task.examples("train", config.train_examples)
+    if config.screened_by is not None:
+        examples = solved_sometimes(examples, config.screened_by)
     model, tokenizer = load_model(config.model, config.device, config.dtype)
     stop, bar = StopAtSave(every), ProgressBar()
     callbacks = [bar, MetricsFile(folder / "metrics.jsonl"), stop]
