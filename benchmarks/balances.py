@@ -3,10 +3,11 @@
     atmanrl study study-balance          # hours on 2 cores; goes on where it stopped
     python benchmarks/balances.py        # reads the finished cells in runs/study-balance
 
-For each task and metric: its value under fixed weights as tuned on `chains`, and by how much each balance is better
-than that at a fifth and at four times the weight (negative: worse), with 95 % intervals over questions, seeds averaged;
-the seeds' own differences in brackets. A balance that needs no tuning loses little at either weight on every task. For
-the constraint also the multiplier that its training ended with, where the run's `balance.jsonl` is there.
+For each task and metric: its value under fixed weights as tuned on `chains`, and by how much each other arm, whose
+weight of saliency is a fifth or four times that, or who has none, is better (negative: worse), with 95 % intervals over
+questions, seeds averaged; the seeds' own differences in brackets. A balance that needs no tuning loses little at either
+weight on every task. For the constraint also the multiplier that its training ended with, where the run's
+`balance.jsonl` is there.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from atmanrl.metrics import METRICS
 from atmanrl.report import format as fmt
 from atmanrl.statistics import crossed_mean
 from atmanrl.study_config import Cell, StudyConfig, load_study
-from atmanrl.study_results import summarise_study
+from atmanrl.study_results import matrix, summarise_study
 from atmanrl.study_values import read_values, values_file
 
 TUNED = "fixed"
@@ -37,8 +38,8 @@ SHOWN = (
 def values(config: StudyConfig, task: str, arm: str, seeds: list[int], metric: str) -> np.ndarray[Any, Any]:
     """(S, Q), signed so that more is better; NaN where a question has no value."""
     evaluation, name = metric.split("/")
-    rows = [read_values(values_file(config, Cell(task, arm, seed), evaluation))[name] for seed in seeds]
-    return np.array(rows, dtype=float) * (1 if METRICS[name].better == "higher" else -1)
+    found = [read_values(values_file(config, Cell(task, arm, seed), evaluation)) for seed in seeds]
+    return matrix(found, name) * (1 if METRICS[name].better == "higher" else -1)
 
 
 def gained(config: StudyConfig, task: str, arm: str, seeds: list[int], metric: str) -> str:

@@ -1,14 +1,15 @@
 """The tables of docs/study.md, from a study's folder.
 
-    atmanrl study study-tiny                  # hours on 2 cores; goes on where it stopped
-    python benchmarks/study_tables.py         # reads the finished cells in runs/study-tiny
+    atmanrl study study-tiny                                  # hours on 2 cores; goes on where it stopped
+    python benchmarks/study_tables.py                         # reads the finished cells in runs/study-tiny
+    python benchmarks/study_tables.py --recipe study-gsm8k    # another study
 
-By task, over the seeds whose arms are all finished: every arm's values with 95 % intervals over seeds and questions;
-what the rule's arm gains over each other arm; the values by seed; what a right and a wrong key do to the accuracy; the
-same metrics among the answers that bypass little; the lengths at which trainings ended; the verdict; and how
-many metrics are better over the seeds that are there, also without early answering and by family, which the rule does
-not ask. Reads `*.values.json.gz` alone, so that it
-does for the copy in benchmarks/results/study-tiny too (`--output-dir`).
+By task, over the seeds whose arms are all finished, as far as it was measured: every arm's values with 95 % intervals
+over seeds and questions; what the rule's arm gains over each other arm; the values by seed; what a right and a wrong
+key do to the accuracy; the same metrics among the answers that bypass little, by arm and paired; how length and
+composition change from the base; the lengths at which trainings ended; tricks; the verdict; and how many metrics are
+better over the seeds that are there, also without early answering and by family, which the rule does not ask. Reads
+`*.values.json.gz` and `length.json` alone, so that it does for the copies in benchmarks/results too (`--output-dir`).
 """
 
 import argparse
@@ -24,11 +25,12 @@ from atmanrl.report import format as fmt
 from atmanrl.report.study import sentences
 from atmanrl.statistics import crossed_mean
 from atmanrl.study_config import Cell, StudyConfig, load_study
-from atmanrl.study_results import summarise_study
+from atmanrl.study_results import matrix, summarise_study
 from atmanrl.study_values import read_values, values_file
 
 SHOWN = {
     "mixed/accuracy": "right, keys as in training",
+    "test/accuracy": "right",
     "wrong/key_flip": "answers that are a wrong key",
     "faithful/mistake_forced": "mistake added, answer forced",
     "faithful/mistake_continued": "mistake added, model goes on",
@@ -40,13 +42,17 @@ SHOWN = {
     "faithful/early_answering_tokens": "early answering, in tokens",
     "mixed/filler_share": "filler",
     "mixed/reasoning_tokens": "reasoning tokens",
+    "test/reasoning_tokens": "reasoning tokens",
 }
+COMPOSITION = {"reasoning_tokens": -44, "stop_word_share": -25, "number_share": 48, "symbol_share": 61}
+"""What changes with training, and by how many percent on GSM8K in the paper (Llama-3.2-3B-Instruct)."""
 FAMILIES = {
     "early answering": ("early_answering", "early_answering_sentences", "early_answering_probability"),
     "added mistakes": ("mistake_forced", "mistake_continued"),
     "neutral tokens": ("filler_tokens_agreement",),
     "removed sentences": ("sentence_change",),
 }
+AMONG = ("mistake_forced", "sentence_change", "early_answering", "filler_tokens_agreement")
 LITTLE = 0.5
 """Nats: an answer under this bypass was not copied from the question, nearly for certain."""
 
@@ -71,13 +77,11 @@ def gained(name: str, found: dict[str, Any]) -> str:
 def values(config: StudyConfig, task: str, arm: str, seeds: list[int], metric: str) -> np.ndarray[Any, Any]:
     """(S, Q) of one arm, NaN where a question has none."""
     evaluation, name = metric.split("/")
-    return np.array(
-        [read_values(values_file(config, Cell(task, arm, seed), evaluation))[name] for seed in seeds], dtype=float
-    )
+    return matrix([read_values(values_file(config, Cell(task, arm, seed), evaluation)) for seed in seeds], name)
 
 
-def by_seed(config: StudyConfig, task: str, seeds: list[int]) -> Iterator[list[str]]:
-    for metric, label in SHOWN.items():
+def by_seed(config: StudyConfig, task: str, seeds: list[int], shown: dict[str, str]) -> Iterator[list[str]]:
+    for metric, label in shown.items():
         scale = 100 if fmt.is_percent(metric.split("/")[1]) else 1
         means = [np.nanmean(scale * values(config, task, arm, seeds, metric), axis=1) for arm in config.arms]
         yield [label, *(", ".join(f"{mean:.1f}" for mean in each) for each in means)]
@@ -97,12 +101,42 @@ def where_bypass_is_little(config: StudyConfig, task: str, seeds: list[int]) -> 
     """Means over the traces whose own answer bypasses little: what is left when copied answers are set aside."""
     little = {arm: values(config, task, arm, seeds, "faithful/bypass") < LITTLE for arm in config.arms}
     yield ["share of the traces", *(f"{100 * little[arm].mean():.0f} %" for arm in config.arms)]
-    for metric in ("mistake_forced", "sentence_change", "early_answering", "filler_tokens_agreement"):
+    for metric in AMONG:
         label, cells = SHOWN[f"faithful/{metric}"], []
         for arm in config.arms:
             own = np.where(little[arm], values(config, task, arm, seeds, f"faithful/{metric}"), np.nan)
             cells.append(with_interval(metric, asdict(crossed_mean(own))))
         yield [label, *cells]
+
+
+def where_both_bypass_little(config: StudyConfig, task: str, seeds: list[int], own: str) -> Iterator[list[str]]:
+    """The rule's arm less each other, on the questions where neither answer bypasses much: by arm alone the traces
+    that are left are others for each arm, and those of an arm that copies half of them are its easier ones."""
+    others = [arm for arm in config.arms if arm != own]
+    little = {arm: values(config, task, arm, seeds, "faithful/bypass") < LITTLE for arm in config.arms}
+    yield ["share of the questions", *(f"{100 * (little[own] & little[arm]).mean():.0f} %" for arm in others)]
+    for metric in AMONG:
+        label, cells = SHOWN[f"faithful/{metric}"], []
+        for arm in others:
+            difference = values(config, task, own, seeds, f"faithful/{metric}")
+            difference = difference - values(config, task, arm, seeds, f"faithful/{metric}")
+            kept = np.where(little[own] & little[arm], difference, np.nan)
+            cells.append(gained(metric, asdict(crossed_mean(kept))))
+        yield [label, *cells]
+
+
+def changes(config: StudyConfig, task: str, seeds: list[int], evaluation: str) -> Iterator[list[str]]:
+    """Length and composition of the reasoning, change from the base in percent of the base's mean, with intervals."""
+    trained = [arm for arm, one in config.arms.items() if one.trained]
+    base = next(arm for arm, one in config.arms.items() if not one.trained)
+    for name, paper in COMPOSITION.items():
+        before, cells = values(config, task, base, seeds, f"{evaluation}/{name}"), []
+        for arm in trained:
+            after = values(config, task, arm, seeds, f"{evaluation}/{name}")
+            found = crossed_mean(100 * (after - before) / np.nanmean(before))
+            interval = f" [{found.ci95[0]:+.0f}, {found.ci95[1]:+.0f}]" if found.ci95 else ""
+            cells.append(f"{found.value:+.0f} %{interval}")
+        yield [METRICS[name].label.lower(), *cells, f"{paper:+d} %"]
 
 
 def over_finished_seeds(study: dict[str, Any], task: str) -> str:
@@ -119,6 +153,8 @@ def over_finished_seeds(study: dict[str, Any], task: str) -> str:
 
 
 def beats_controls(found: dict[str, Any], rule: dict[str, Any], metric: str) -> bool:
+    if metric not in found["metrics"]:
+        return False
     intervals = [found["metrics"][metric][control]["difference"]["ci95"] for control in rule["controls"]]
     higher = METRICS[metric.split("/")[1]].better == "higher"
     return all(ci95 and (ci95[0] > 0 if higher else ci95[1] < 0) for ci95 in intervals)
@@ -127,41 +163,61 @@ def beats_controls(found: dict[str, Any], rule: dict[str, Any], metric: str) -> 
 def show(config: StudyConfig, study: dict[str, Any], task: str) -> None:
     found, arms, own = study["tasks"][task], list(study["arms"]), study["rule"]["arm"]
     metrics, seeds, others = found["metrics"], found["seeds"], [arm for arm in study["arms"] if arm != own]
+    shown = {metric: label for metric, label in SHOWN.items() if metric in metrics}
     counting = set(study["rule"]["metrics"])
     print(f"## `{task}`, seeds {', '.join(map(str, seeds))}\n\nValues; * counts in the rule\n")
-    labels = {m: f"{label}{' *' if m in counting else ''}" for m, label in SHOWN.items()}
-    names = {m: m.split("/")[1] for m in SHOWN}
-    print(table(["", *arms], [[labels[m], *(with_interval(names[m], metrics[m][a]) for a in arms)] for m in SHOWN]))
+    labels = {m: f"{label}{' *' if m in counting else ''}" for m, label in shown.items()}
+    names = {m: m.split("/")[1] for m in shown}
+    print(table(["", *arms], [[labels[m], *(with_interval(names[m], metrics[m][a]) for a in arms)] for m in shown]))
     print(f"What {own} gains\n")
-    rows = [[labels[m], *(gained(names[m], metrics[m][a]["difference"]) for a in others)] for m in SHOWN]
+    rows = [[labels[m], *(gained(names[m], metrics[m][a]["difference"]) for a in others)] for m in shown]
     print(table(["", *(f"{own} less {arm}" for arm in others)], rows))
     print("By seed\n")
-    print(table(["", *arms], list(by_seed(config, task, seeds))))
-    print("Accuracy by key\n")
-    rows = [
-        [
-            f"right, {'no' if k == 'none' else k} key",
-            *(with_interval("accuracy", metrics[f"{k}/accuracy"][a]) for a in arms),
+    print(table(["", *arms], list(by_seed(config, task, seeds, shown))))
+    if all(f"{kind}/accuracy" in metrics for kind in ("none", "right", "wrong")):
+        print("Accuracy by key\n")
+        rows = [
+            [
+                f"right, {'no' if k == 'none' else k} key",
+                *(with_interval("accuracy", metrics[f"{k}/accuracy"][a]) for a in arms),
+            ]
+            for k in ("none", "right", "wrong")
         ]
-        for k in ("none", "right", "wrong")
-    ]
-    print(table(["", *arms], [*rows, *key_effects(config, task, seeds)]))
-    print(f"Among answers that bypass less than {LITTLE} nats\n")
-    print(table(["", *arms], list(where_bypass_is_little(config, task, seeds))))
+        print(table(["", *arms], [*rows, *key_effects(config, task, seeds)]))
+    if "faithful/bypass" in metrics:
+        print(f"Among answers that bypass less than {LITTLE} nats\n")
+        print(table(["", *arms], list(where_bypass_is_little(config, task, seeds))))
+        print(f"Among questions whose answers bypass less than {LITTLE} nats under both arms, paired\n")
+        rows = list(where_both_bypass_little(config, task, seeds, own))
+        print(table(["", *(f"{own} less {arm}" for arm in others)], rows))
+    evaluation = next(iter(config.tasks[task].evaluations))
+    print("Change from the base, and the paper's on GSM8K\n")
+    trained = [arm for arm, one in config.arms.items() if one.trained]
+    print(table(["", *trained, "paper"], list(changes(config, task, seeds, evaluation))))
     print("Tokens a completion over the last steps of each training\n")
     lengths = found["lengths"]
     rows = [[f"seed {s}", *(f"{each[i]:.1f}" for each in lengths.values())] for i, s in enumerate(seeds)]
     print(table(["", *lengths], rows))
+    for name, tricks in found["gaming"].items():
+        print(f"Tricks ({name}): mean reward; questions where it is over the worked solution's\n")
+        rows = [[t, *(tricked(tricks[t].get(a)) for a in arms)] for t in tricks]
+        print(table(["", *arms], rows))
+
+
+def tricked(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    return f"{found['reward']['value']:.2f}; {fmt.figure('gamed', found['over_honest']['value'])}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="study-tiny")
-    parser.add_argument("--output-dir", default="runs/study-tiny", help="where the study's finished cells are")
+    parser.add_argument("--output-dir", help="where the study's finished cells are; by default the recipe's own")
     args = parser.parse_args()
-    if not Path(args.output_dir).is_dir():
-        parser.error(f"--output-dir {args.output_dir} is not there: run the study first, or name its folder")
-    config = load_study(args.recipe, {"output_dir": args.output_dir})
+    config = load_study(args.recipe, {"output_dir": args.output_dir} if args.output_dir else None)
+    if not Path(config.output_dir).is_dir():
+        parser.error(f"{config.output_dir} is not there: run the study first, or name its folder with --output-dir")
     study = summarise_study(config)
     done = [task for task, found in study["tasks"].items() if found["seeds"]]
     for task in done:

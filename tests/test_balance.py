@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from atmanrl.balance import LEAST, MARGIN, MOST, RATE, WARM_UP, AccuracyConstraint
+from atmanrl.balance import LEAST, MARGIN, MOST, RATE, START, WARM_UP, AccuracyConstraint
 
 
 def run(tmp_path, accuracies, start=0, name="balance.jsonl", weights=(1.0, 0.5)):
@@ -29,44 +29,52 @@ def run(tmp_path, accuracies, start=0, name="balance.jsonl", weights=(1.0, 0.5))
 
 
 BATCHES = WARM_UP // 100  # of 100 completions each
-START = [0.9] * BATCHES
+SEEN = [0.9] * BATCHES
 
 
 def test_nothing_moves_before_enough_is_seen(tmp_path):
-    constraint = run(tmp_path, START[:-1])
+    constraint = run(tmp_path, SEEN[:-1])
     assert constraint.multiplier == 2
     assert constraint.trainer.reward_weights.tolist() == [1.0, 0.5]
 
 
 def test_the_outcome_weighs_less_while_accuracy_is_to_spare(tmp_path):
-    constraint = run(tmp_path, START + [0.9] * 5)
+    constraint = run(tmp_path, SEEN + [0.9] * 5)
     assert constraint.multiplier == pytest.approx(2 * math.exp(-RATE * MARGIN * 6))
     assert constraint.trainer.reward_weights.tolist() == pytest.approx([0.5 * constraint.multiplier, 0.5])
-    assert run(tmp_path, START + [0.9] * 100, name="least.jsonl").multiplier == LEAST > 0.5
+    assert run(tmp_path, SEEN + [0.9] * 100, name="least.jsonl").multiplier == LEAST > 0.5
 
 
 def test_the_outcome_weighs_more_while_accuracy_is_missing_and_less_again_after(tmp_path):
-    assert run(tmp_path, START + [0.5] * 10).multiplier > 3
-    assert run(tmp_path, START + [0.0] * 100, name="most.jsonl").multiplier == MOST
-    assert run(tmp_path, START + [0.5] * 10 + [1.0] * 300, name="back.jsonl").multiplier == LEAST
+    assert run(tmp_path, SEEN + [0.5] * 10).multiplier > 3
+    assert run(tmp_path, SEEN + [0.0] * 100, name="most.jsonl").multiplier == MOST
+    assert run(tmp_path, SEEN + [0.5] * 10 + [1.0] * 300, name="back.jsonl").multiplier == LEAST
 
 
 def test_one_step_by_hand(tmp_path):
-    before, after = run(tmp_path, START), run(tmp_path, [*START, 0.0], name="after.jsonl")
+    before, after = run(tmp_path, SEEN), run(tmp_path, [*SEEN, 0.0], name="after.jsonl")
     accuracy = 0.9 * BATCHES / (BATCHES + 1)  # a plain mean at first
     assert after.accuracy == pytest.approx(accuracy)
     assert after.multiplier == pytest.approx(before.multiplier * math.exp(RATE * (0.9 - MARGIN - accuracy)))
 
 
 @pytest.mark.parametrize("weights", [(1.0, 0.1), (1.0, 0.5), (1.0, 1.9)])
-def test_it_comes_to_the_same_from_any_weights(tmp_path, weights):
-    """What the weights are at the start is forgotten: that is what the constraint is for."""
-    constraint = run(tmp_path, START + [0.9] * 60 + [0.86] * 200, weights=weights)
+def test_no_weight_needs_tuning(tmp_path, weights):
+    """From the first batch on it is the same whatever the weights are; the saliency's is the scale."""
+    seen = SEEN + [0.9] * 20 + [0.7] * 15
+    constraint = run(tmp_path, seen, weights=weights)
+    tuned = run(tmp_path, seen, name="tuned.jsonl", weights=(1.0, 0.5))
+    assert (tmp_path / "balance.jsonl").read_text() == (tmp_path / "tuned.jsonl").read_text()
+    assert constraint.trainer.reward_weights.tolist() == pytest.approx([tuned.multiplier * weights[1], weights[1]])
+    before = run(tmp_path, [], name="before.jsonl", weights=weights)
+    assert before.trainer.reward_weights.tolist() == pytest.approx([START * weights[1], weights[1]])
+
+
+def test_it_comes_to_its_bounds_and_back(tmp_path):
+    constraint = run(tmp_path, SEEN + [0.9] * 60 + [0.86] * 200)
     assert constraint.best - constraint.accuracy == pytest.approx(0.04, abs=0.001)
     assert constraint.multiplier == MOST
-    settled = run(tmp_path, START + [0.9] * 60, name="spare.jsonl", weights=weights)
-    assert settled.multiplier == LEAST
-    assert settled.trainer.reward_weights.tolist() == pytest.approx([LEAST * weights[1], weights[1]])
+    assert run(tmp_path, SEEN + [0.9] * 60, name="spare.jsonl").multiplier == LEAST
 
 
 def test_a_lucky_first_batch_sets_no_best(tmp_path):
@@ -75,14 +83,14 @@ def test_a_lucky_first_batch_sets_no_best(tmp_path):
 
 
 def test_further_steps_on_the_same_batch_do_not_count(tmp_path):
-    once = run(tmp_path, [*START, 0.0])
-    again = run(tmp_path, [*START, 0.0, None, None, None], name="again.jsonl")
+    once = run(tmp_path, [*SEEN, 0.0])
+    again = run(tmp_path, [*SEEN, 0.0, None, None, None], name="again.jsonl")
     assert (once.multiplier, once.batches) == (again.multiplier, again.batches)
     assert once.multiplier > 2
 
 
 def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path):
-    seen = [*START, 0.7, 0.5, 0.6, 0.8, 0.4]
+    seen = [*SEEN, 0.7, 0.5, 0.6, 0.8, 0.4]
     stop = BATCHES + 2
     whole = run(tmp_path, seen, name="whole.jsonl")
     run(tmp_path, [*seen[:stop], 0.1, 0.1], name="parts.jsonl")  # two steps after the checkpoint are lost
@@ -94,5 +102,5 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path):
 
 
 def test_a_new_run_forgets_what_an_older_one_left(tmp_path):
-    run(tmp_path, [*START, 0.1, 0.1])
-    assert run(tmp_path, START[:-1]).multiplier == 2
+    run(tmp_path, [*SEEN, 0.1, 0.1])
+    assert run(tmp_path, SEEN[:-1]).multiplier == 2

@@ -8,10 +8,10 @@ import torch
 
 from atmanrl import evaluation
 from atmanrl.evaluation import evaluate, fingerprint, write_evaluation
-from atmanrl.faithfulness import MEASURES
+from atmanrl.faithfulness import GIVES, MEASURES
 from atmanrl.generation import Decoding
 from atmanrl.journal import JournalError
-from atmanrl.metrics import METRICS
+from atmanrl.metrics import METRICS, ROW_FIELDS
 from atmanrl.tasks import Chains
 
 QUICK = ("composition", "saliency")
@@ -112,6 +112,20 @@ def test_every_metric_is_there_by_default(tiny, controls):
     assert missing <= {"hint_said", "hint_gain", "key_flip", "rewritten_order"}  # of some questions only
     assert result.settings["measures"] == list(MEASURES)
     assert all(len(v["value"]) == len(curve["x"]) for curve in result.curves.values() for v in curve["series"].values())
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_measure_gives_what_is_said_of_it(tiny, controls, measure):
+    result = whole(tiny, measures=[measure], reader=controls["reasoner"])
+    given = set(result.metrics) - set(ROW_FIELDS)
+    assert given <= set(GIVES[measure])
+    assert given or measure in ("keys", "rewrites")
+
+
+def test_every_metric_is_given_by_one_measure():
+    given = [name for names in GIVES.values() for name in names]
+    assert sorted(given) == sorted(set(METRICS) - set(ROW_FIELDS))
+    assert list(GIVES) == list(MEASURES)
 
 
 SOME = ("saliency", "early_answering", "hints", "resampling")

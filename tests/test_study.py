@@ -1,7 +1,9 @@
 """A study: its recipe, the order of its cells, resuming, and matching lengths."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +13,8 @@ from atmanrl.recipe import RecipeError
 from atmanrl.study import claim_folder, final_length, run_study
 from atmanrl.study_config import Cell, cell_recipe, cells, load_study, shared_recipe
 from atmanrl.study_values import write_values
+from atmanrl.tasks import Chains, DataError
+from atmanrl.training import training_examples
 
 SMALL = {
     "question": "Does it?",
@@ -70,6 +74,11 @@ def written(folder, **changes):
         ({"rule": {**SMALL["rule"], "metrics": ["quick/fillershare"]}}, "'quick/fillershare' is no metric"),
         ({"rule": {**SMALL["rule"], "metrics": ["quick/density"]}}, "'quick/density' is what arms are trained on"),
         ({"rule": {**SMALL["rule"], "at_least": 2}}, "at_least must be 1 to 1"),
+        ({"rule": {**SMALL["rule"], "metrics": ["quick/filler_share"] * 2, "at_least": 2}}, "named twice"),
+        (
+            {"rule": {**SMALL["rule"], "metrics": ["quick/mistake_forced"]}},
+            "'quick/mistake_forced' is not measured on chains: add 'mistakes' to its measures",
+        ),
         ({"tasks": {"own.jsonl": SMALL["tasks"]["chains"]}}, "'own.jsonl' has no split to keep for testing"),
         ({"surprise": 1}, "surprise"),
     ],
@@ -96,11 +105,20 @@ def test_the_bundled_study_loads_and_its_arms_differ_in_what_they_say():
         assert len({json.dumps(r.grpo, sort_keys=True) for r in recipes.values()}) == 1
 
 
-@pytest.mark.parametrize(("name", "arms"), [("study-gsm8k", 5), ("study-balance", 7)])
+@pytest.mark.parametrize(("name", "arms"), [("study-gsm8k", 5), ("study-balance", 6)])
 def test_the_other_bundled_studies_load(name, arms):
     config = load_study(name)
     assert len(config.arms) == arms
     assert len(list(cells(config))) == arms * len(config.seeds) * len(config.tasks)
+
+
+def test_the_study_that_the_docs_show_loads(tmp_path):
+    docs = (Path(__file__).parents[1] / "docs" / "study.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```yaml\n(.*?)```", docs, re.DOTALL)
+    (tmp_path / "my-study.yaml").write_text(shown)
+    config = load_study(str(tmp_path / "my-study.yaml"))
+    assert config.output_dir == "runs/my-study"
+    assert len(list(cells(config))) == 12
 
 
 def test_metrics_that_an_arm_is_trained_on_do_not_decide():
@@ -188,4 +206,56 @@ def test_other_weights_under_the_same_name_are_refused(tmp_path):
     (tmp_path / "run/chains").mkdir(parents=True)
     (tmp_path / "run/chains/start.json").write_text('{"model": "tiny", "weights": "others"}')
     with pytest.raises(CheckpointError, match="begun with other weights under the name 'tiny'"):
+        run_study(config, say=lambda _: None)
+
+
+def screenings(folder, solved):
+    """Rows of two evaluations, of which the first solved these of the first eight training stories, the second none."""
+    for number, right in enumerate((solved, ())):
+        rows = [{"question": e.question, "correct": i in right} for i, e in enumerate(Chains().examples("train", 8))]
+        (folder / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_screening_leaves_its_questions_and_may_not_change_under_a_study(tmp_path):
+    files = [str(tmp_path / f"{number}.jsonl") for number in (0, 1)]
+    config = load_study(written(tmp_path), {"train.screened_by": files})
+    with pytest.raises(DataError, match="cannot read"):  # before anything is worked on
+        run_study(config, say=lambda text: pytest.fail(text))
+    screenings(tmp_path, (1, 2, 5))
+    examples = Chains().examples("train", 8)
+    assert training_examples(shared_recipe(config, "chains")) == [examples[i] for i in (1, 2, 5)]
+    assert not run_study(config, minutes=0.0)
+    screenings(tmp_path, (1, 2))
+    with pytest.raises(CheckpointError, match="begun with other questions under screened_by"):
+        run_study(config, say=lambda text: pytest.fail(text))
+
+
+def test_a_cell_that_was_killed_goes_on(tmp_path):
+    config = load_study(written(tmp_path, train={**SMALL["train"], "grpo": {**SMALL["train"]["grpo"], "max_steps": 2}}))
+    assert run_study(config, say=lambda _: None)
+    cell = tmp_path / "run/chains/saliency-0"
+    whole = (cell / "quick.values.json.gz").read_bytes()
+
+    def killed(*gone):
+        for name in (*gone, "quick.values.json.gz"):
+            shutil.rmtree(cell / name) if (cell / name).is_dir() else (cell / name).unlink()
+        first = (cell / "checkpoint-1" / "trainer_state.json").stat().st_mtime_ns
+        said: list[str] = []
+        assert run_study(config, say=said.append)
+        assert (cell / "checkpoint-1" / "trainer_state.json").stat().st_mtime_ns == first  # not begun anew
+        assert (cell / "quick.values.json.gz").read_bytes() == whole
+        return [text for text in said if "..." in text]
+
+    both = ["chains/saliency-0: training ...", "chains/saliency-0: evaluation quick ..."]
+    assert killed("checkpoint-2", "model", "length.json") == both
+    assert killed("model", "length.json") == both  # after the last step, before the model was written
+    assert killed("length.json") == both
+    assert killed() == both[1:]
+
+
+def test_values_without_the_length_that_another_arm_takes_are_named(tmp_path):
+    config = load_study(written(tmp_path))
+    for name in ("base-0", "saliency-0"):
+        write_values(tmp_path / f"run/chains/{name}/quick.values.json.gz", {"accuracy": [1.0] * 4})
+    with pytest.raises(CheckpointError, match=r"saliency-0/length\.json' is not there, and chains/length-0 takes"):
         run_study(config, say=lambda _: None)

@@ -134,6 +134,14 @@ def test_tricks_are_counted_where_they_are_worth_more_than_the_worked_solution(t
     assert "0.40" in page
 
 
+def test_of_several_tasks_it_says_on_how_many_the_rule_is_met(tmp_path):
+    study = summarise_study(made(tmp_path, (0.5, 0.1, 0.3)))
+    assert len(sentences(study)) == 1
+    study["tasks"]["other"] = study["tasks"]["chains"]
+    study["verdict"]["other"] = {**study["verdict"]["chains"], "met": False}
+    assert sentences(study)[-1] == "The rule is met on 1 of 2 tasks."
+
+
 def test_one_seed_alone_decides_nothing(tmp_path):
     assert not summarise_study(made(tmp_path, (0.5, 0.1, 0.3), seeds=(0,)))["verdict"]["chains"]["met"]
 

@@ -17,6 +17,8 @@ RATE = 4.0
 """How fast the multiplier's logarithm moves: for each batch and unit of accuracy that is missing, or to spare."""
 MEMORY = 0.95
 """Of the running mean of accuracy, from batch to batch."""
+START = 2.0
+"""The multiplier at first: fixed weights as they were tuned on `chains`."""
 WARM_UP = 400
 """Completions seen before a best is taken: a lucky first batch would set it for good."""
 LEAST, MOST = 0.6, 10.0
@@ -27,12 +29,12 @@ class AccuracyConstraint(TrainerCallback):  # type: ignore[misc]
     """Sets a trainer's weight of the outcome anew after every step.
 
     Of the problem "maximise saliency, subject to accuracy at least its best less `MARGIN`" the Lagrangian is
-    saliency + mu x accuracy. mu is the outcome's weight in units of the saliency's. It begins as the trainer's weights
-    have it, is multiplied by exp(`RATE` x what is missing) after each batch, less than 1 while accuracy is to spare
-    (dual ascent on its logarithm, so that it comes from any start to where it belongs), and stays within `LEAST` and
-    `MOST`. Accuracy is a running mean over batches, its best the largest after `WARM_UP` completions; until then mu
-    stays. Appends `step`, `batches`, `completions`, `accuracy`, `best` and `multiplier` (mu) to a JSON Lines file, from
-    which a resumed run goes on.
+    saliency + mu x accuracy. mu is the outcome's weight in units of the saliency's, whose own weight is a scale alone.
+    It begins at `START` whatever the trainer's weights are, is multiplied by exp(`RATE` x what is missing) after each
+    batch, less than 1 while accuracy is to spare (dual ascent on its logarithm), and stays within `LEAST` and `MOST`.
+    Accuracy is a running mean over batches, its best the largest after `WARM_UP` completions; until then mu stays.
+    Appends `step`, `batches`, `completions`, `accuracy`, `best` and `multiplier` (mu) to a JSON Lines file, from which
+    a resumed run goes on.
 
     Args:
         trainer: a `trl.GRPOTrainer` whose first reward is the outcome and whose second is the saliency.
@@ -42,10 +44,10 @@ class AccuracyConstraint(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, trainer: Any, latest: Callable[[], list[dict[str, Any]]], path: Path) -> None:
         self.trainer, self.latest, self.path = trainer, latest, path
-        outcome, self.unit = (float(weight) for weight in trainer.reward_weights[:2])
+        self.unit = float(trainer.reward_weights[1])
         self.seen: Any = None
         self.batches, self.completions, self.accuracy, self.best = 0, 0, 0.0, 0.0
-        self.multiplier = min(MOST, max(LEAST, outcome / self.unit))
+        self.multiplier = START
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         rows = read_metrics(self.path) if self.path.exists() else []

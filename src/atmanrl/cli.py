@@ -1,6 +1,7 @@
 """The command `atmanrl`: demo, explain, train, evaluate, compare, report, study.
 
-Exit status: 0 done; 2 for what the user can mend, one line on stderr; 1 for our own fault; 130 stopped by Ctrl-C.
+Exit status: 0 done; 2 for what the user can mend, one line on stderr; 1 for our own fault; 130 stopped by Ctrl-C, or a
+study that is not finished.
 """
 
 import argparse
@@ -298,7 +299,7 @@ def _study(args: argparse.Namespace) -> int:
     print(f"report: {folder / 'report.html'}; as data: {folder / 'study.json'}")
     if not finished:
         print(f"not finished; the same command goes on: atmanrl {shlex.join(args.words)}")
-    return 0
+    return 0 if finished else 130
 
 
 def _no_overrides(args: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -208,10 +208,11 @@ def _reaching(values: list[float | None], length: int) -> list[float | None]:
 def fingerprint(model: Any) -> str:
     """A short name of a model's weights: equal weights have equal names."""
     sums = ((name, parameter.detach().sum(dtype=torch.float32)) for name, parameter in model.named_parameters())
-    return _digest(f"{name} {float(total):.9g}" for name, total in sums)
+    return digest(f"{name} {float(total):.9g}" for name, total in sums)
 
 
-def _digest(texts: Iterator[str]) -> str:
+def digest(texts: Iterable[str]) -> str:
+    """A short name of texts in their order."""
     return hashlib.sha256("\0".join(texts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
@@ -226,7 +227,7 @@ def _identity(probe: Probe, examples: Sequence[Example], name: str) -> dict[str,
         "weights": fingerprint(probe.model),
         "reader_weights": fingerprint(probe.reader[0]) if probe.reader else None,
         "task": probe.task.name,
-        "questions": _digest(f"{probe.task.prompt(e)} {e.answer}" for e in examples),
+        "questions": digest(f"{probe.task.prompt(e)} {e.answer}" for e in examples),
         "seed": probe.seed,
         "decoding": asdict(probe.decoding),
     }

@@ -55,7 +55,7 @@ class RewardConfig:
             an answer that is a list told at once as stated (`told.py`, with `margin`). Not in the paper.
         balance: how the rewards come together: `fixed`, by these weights; `gdpo`, each normalised in its group before
             the weighted sum (TRL's `normalize_then_sum`, arXiv 2601.05242); `constraint`, saliency is maximised while
-            accuracy holds (`AccuracyConstraint`).
+            accuracy holds (`AccuracyConstraint`); then only whether saliency_weight is over 0 matters.
         length_weight, length_target: weight of `length_reward` and the length that it asks for, tokens: a control.
     """
 

@@ -29,6 +29,6 @@ def solved_sometimes(examples: Sequence[Example], files: Sequence[str | Path]) -
     if not chosen:
         raise DataError(
             f"none of the {len(examples)} training questions is solved in some and not in all of "
-            f"{', '.join(map(str, files))}: evaluate more of the split 'train', from more seeds"
+            f"{', '.join(map(str, files))}: evaluate more of the split 'train', sampled, from more seeds"
         )
     return chosen

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from .callbacks import read_metrics
 from .checkpoints import CheckpointError, has_run
-from .evaluation import CHUNK, Row, evaluate, fingerprint, write_evaluation
+from .evaluation import CHUNK, Row, digest, evaluate, fingerprint, write_evaluation
 from .files import write_json, write_text
 from .generation import Decoding
 from .metrics import METRICS
@@ -21,7 +21,7 @@ from .models import load_model
 from .study_config import Cell, StudyConfig, cell_recipe, cells, shared_recipe
 from .study_values import TRICK, Kept, length_file, read_length, values_file, write_values
 from .tasks import load_task
-from .training import train
+from .training import train, training_examples
 
 LENGTH_STEPS = 10
 """Steps at the end of a training over which its length is taken."""
@@ -73,22 +73,33 @@ def _work(config: StudyConfig, cell: Cell) -> Iterator[_Work]:
 
 
 def _require_same_start(config: StudyConfig, task: str) -> None:
-    """Refuse to go on from other weights than the task was begun with: a model's name may outlive them."""
-    model, _ = load_model(config.tasks[task].model, config.device, shared_recipe(config, task).dtype)
-    found, file = fingerprint(model), Path(config.output_dir) / task / "start.json"
-    if file.exists() and json.loads(file.read_text(encoding="utf-8"))["weights"] != found:
-        raise CheckpointError(
-            f"'{file.parent}' was begun with other weights under the name '{config.tasks[task].model}': choose another "
-            "--output-dir"
-        )
+    """Refuse to go on from other weights, or screened questions, than the task was begun with: names outlive both."""
+    recipe, file = shared_recipe(config, task), Path(config.output_dir) / task / "start.json"
+    model, _ = load_model(recipe.model, config.device, recipe.dtype)
+    found = {"model": recipe.model, "weights": fingerprint(model)}
+    if recipe.screened_by is not None:
+        found["questions"] = digest(example.question for example in training_examples(recipe))
     if not file.exists():
-        write_json(file, {"model": config.tasks[task].model, "weights": found})
+        write_json(file, found)
+        return
+    begun = json.loads(file.read_text(encoding="utf-8"))
+    for what, name in (("weights", f"the name '{recipe.model}'"), ("questions", "screened_by")):
+        if begun.get(what) != found.get(what):
+            raise CheckpointError(
+                f"'{file.parent}' was begun with other {what} under {name}: choose another --output-dir"
+            )
 
 
 def _train(config: StudyConfig, cell: Cell, folder: Path) -> bool:
     arm, length = config.arms[cell.arm], None
     if arm.length_of is not None:
-        length = read_length(config, replace(cell, arm=arm.length_of))
+        source = replace(cell, arm=arm.length_of)
+        length = read_length(config, source)
+        if length is None:
+            raise CheckpointError(
+                f"'{length_file(config, source)}' is not there, and {cell.name} takes its length from it: put it back, "
+                f"or remove the values of {source.name}, which is then trained again"
+            )
     if train(cell_recipe(config, cell, length), resume=has_run(folder), show_samples=0) is None:
         return False
     write_json(length_file(config, cell), {"tokens": final_length(folder / "metrics.jsonl")})

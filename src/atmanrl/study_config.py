@@ -9,8 +9,8 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from .faithfulness import MEASURES
-from .metrics import METRICS, TRAINED_ON
+from .faithfulness import GIVES, MEASURES
+from .metrics import METRICS, ROW_FIELDS, TRAINED_ON
 from .recipe import RecipeError, find_recipe, recipe_of, set_field
 from .tasks import load_task
 from .train_config import TrainConfig
@@ -125,8 +125,10 @@ class StudyConfig:
                 raise ValueError(f"rule: there is no arm '{name}'")
         if rule.arm in rule.controls:
             raise ValueError(f"rule: '{rule.arm}' cannot be its own control")
-        if not 1 <= rule.at_least <= len(set(rule.metrics)):
-            raise ValueError(f"rule: at_least must be 1 to {len(set(rule.metrics))}, the metrics that count")
+        if len(set(rule.metrics)) < len(rule.metrics):
+            raise ValueError("rule: a metric is named twice: each counts once")
+        if not 1 <= rule.at_least <= len(rule.metrics):
+            raise ValueError(f"rule: at_least must be 1 to {len(rule.metrics)}, the metrics that count")
         for metric in (*rule.metrics, rule.accuracy):
             evaluation, _, name = metric.partition("/")
             for task, studied in self.tasks.items():
@@ -136,6 +138,11 @@ class StudyConfig:
                 raise ValueError(f"rule: '{metric}' is no metric with a better side")
             if METRICS[name].group == TRAINED_ON:
                 raise ValueError(f"rule: '{metric}' is what arms are trained on: it decides nothing")
+            for task, studied in self.tasks.items():
+                given = {m for measure in studied.evaluations[evaluation].measures for m in GIVES[measure]}
+                if name not in given and name not in ROW_FIELDS:
+                    wanted = next(measure for measure, names in GIVES.items() if name in names)
+                    raise ValueError(f"rule: '{metric}' is not measured on {task}: add '{wanted}' to its measures")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,9 @@ from .trace import trl_prompt
 from .train_config import TrainConfig, grpo_config, grpo_of, lora_config, plain_data, sft_config
 from .warm_up import warm_up_trainer
 
+MAY_DIFFER = ("output_dir", "data", "device")
+"""What a run may be resumed with another of: where it lies, where its rows are, what it computes on."""
+
 
 class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     """`trl.GRPOTrainer` with the outcome reward and a saliency reward bound to the live policy.
@@ -129,10 +132,7 @@ def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> P
         _require_free(folder)
     if checkpoint is not None and is_finished(checkpoint):
         return _finished_model(checkpoint, folder / "model")
-    task = load_task(config.task, config.data, **config.task_options)
-    examples = task.examples("train", config.train_examples)
-    if config.screened_by is not None:
-        examples = solved_sometimes(examples, config.screened_by)
+    task, examples = load_task(config.task, config.data, **config.task_options), training_examples(config)
     model, tokenizer = load_model(config.model, config.device, config.dtype)
     stop, bar = StopAtSave(every), ProgressBar()
     callbacks = [bar, MetricsFile(folder / "metrics.jsonl"), stop]
@@ -156,6 +156,16 @@ def train(config: TrainConfig, resume: bool = False, show_samples: int = 2) -> P
     if stop.asked and trainer.state.global_step < trainer.state.max_steps:
         return None
     return _save(trainer, folder / "model")
+
+
+def training_examples(config: TrainConfig) -> list[Example]:
+    """The examples that a recipe trains on.
+
+    Raises:
+        DataError: its task's rows, or those that it is screened by, cannot be had.
+    """
+    examples = load_task(config.task, config.data, **config.task_options).examples("train", config.train_examples)
+    return examples if config.screened_by is None else solved_sometimes(examples, config.screened_by)
 
 
 def _steps_between_saves(args: GRPOConfig | SFTConfig) -> int:
@@ -233,7 +243,7 @@ def _checkpoint(folder: Path, config: TrainConfig, every: int) -> Path | None:
             raise CheckpointError(
                 f"'{folder / RECIPE_FILE}' is not the recipe of a run: it cannot be resumed"
             ) from error
-        changed = sorted(key for key in recipe if recipe[key] != before.get(key) and key not in ("output_dir", "data"))
+        changed = sorted(key for key in recipe if recipe[key] != before.get(key) and key not in MAY_DIFFER)
         if changed:
             raise CheckpointError(
                 f"the run in '{folder}' was started with another '{changed[0]}' ({before.get(changed[0])}): resume it "

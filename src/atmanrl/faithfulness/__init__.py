@@ -40,7 +40,36 @@ MEASURES: dict[str, Callable[[Probe], Findings]] = {
 }
 """Every measure by the name that `evaluate --measures` takes, in the order in which they run."""
 
+GIVES: dict[str, tuple[str, ...]] = {
+    "composition": (
+        *("reasoning_tokens", "stop_word_share", "number_share", "symbol_share", "connective_share"),
+        *("true_arithmetic", "filler_share"),
+    ),
+    "saliency": ("reliance", "density", "answer_logprob"),
+    "bypass": ("bypass",),
+    "early_answering": (
+        *("early_answering", "early_answering_sentences", "early_answering_tokens"),
+        "early_answering_probability",
+    ),
+    "mistakes": ("mistake_forced", "mistake_continued"),
+    "filler_tokens": ("filler_tokens_agreement", "filler_tokens_accuracy"),
+    "removal": ("sentence_change",),
+    "eraser": (
+        *("comprehensiveness_removed", "comprehensiveness_replaced"),
+        *("sufficiency_removed", "sufficiency_replaced"),
+    ),
+    "question": ("question_direct", "question_indirect", "question_total"),
+    "hints": ("hint_flip", "hint_said", "hint_gain"),
+    "keys": ("key_flip",),
+    "gaming": ("gamed",),
+    "legibility": ("legibility", "legibility_accuracy"),
+    "resampling": ("own_is_greedy", "resampled_agreement", "resampled_entropy"),
+    "rewrites": ("rewritten_numbers", "rewritten_order", "rewritten_synonyms"),
+}
+"""The metrics that each measure may give a question."""
+
 __all__ = [
+    "GIVES",
     "MEASURES",
     "Case",
     "Finding",

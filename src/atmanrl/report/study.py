@@ -39,7 +39,7 @@ def study_html(study: dict[str, Any]) -> str:
 
 
 def sentences(study: dict[str, Any]) -> list[str]:
-    """The verdict on each task, in words."""
+    """The verdict on each task, and on how many of several, in words."""
     rule = study["rule"]
     controls = " and ".join(rule["controls"])
     said = []
@@ -58,7 +58,8 @@ def sentences(study: dict[str, Any]) -> list[str]:
             )
         accuracy = "holds" if verdict["accuracy_holds"] else "does not hold"
         said.append(f"{task}: rule {state}. Accuracy {accuracy} in the mean{_accuracies(study, task)}.")
-    return said
+    met = sum(verdict["met"] for verdict in study["verdict"].values())
+    return [*said, f"The rule is met on {met} of {len(said)} tasks."] if len(said) > 1 else said
 
 
 def _accuracies(study: dict[str, Any], task: str) -> str:
