@@ -12,7 +12,6 @@ benchmarks/results/tricks-PART.json.
 import argparse
 import json
 import random
-import re
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -24,7 +23,7 @@ from atmanrl.mask import MaskConfig
 from atmanrl.models import load_model
 from atmanrl.rewards import RewardConfig
 from atmanrl.scoring import score_completions
-from atmanrl.tasks import Chains, ChainsHinted, ChainsUneven, Example, Task
+from atmanrl.tasks import Chains, ChainsHinted, ChainsUneven, Task
 from atmanrl.told import before_told, told_at
 from atmanrl.trace import Trace
 
@@ -53,7 +52,7 @@ def rewards_of(source: str, task: Task, count: int, reward: RewardConfig) -> dic
     """By trick the mean reward, and in how many stories it is over the worked solution's."""
     model, tokenizer = load_model(source, device="cpu")
     examples, rng = task.examples("dev", count), random.Random(0)
-    texts = [{"honest": honest(task, e), **tricks(task, e, rng), **padded_elsewhere(task, e, rng)} for e in examples]
+    texts = [{"honest": honest(task, e), **tricks(task, e, rng)} for e in examples]
     found = {}
     for name in texts[0]:
         scored = score_completions(
@@ -74,17 +73,6 @@ def rewards_of(source: str, task: Task, count: int, reward: RewardConfig) -> dic
             "over_honest": sum(a > b for a, b in zip(rewards, found["honest"], strict=True)),
         }
         for name, rewards in found.items()
-    }
-
-
-def padded_elsewhere(task: Task, example: Example, rng: random.Random) -> dict[str, str]:
-    """The worked solution with as many numbers as `padded` has, before it and between its sentences."""
-    sentences = re.findall(r"[^.]*\.", example.reasoning or "")
-    numbers = " " + " ".join(str(rng.randint(2, 99)) for _ in range(12)) + "."
-    end = f"{task.cue}{task.answer_text(example)}"
-    return {
-        "padded before": numbers + "".join(sentences) + end,
-        "padded between": "".join(sentences[:-1]) + numbers + sentences[-1] + end,
     }
 
 

@@ -100,8 +100,10 @@ def run_demo(
             {
                 "question": examples[i].question,
                 "truth": examples[i].answer,
-                "before": traced(task, examples[i], before, i),
-                "after": traced(task, examples[i], after, i),
+                **{
+                    name: traced(task, examples[i], side.model, side.rows[i], side.saliencies[i])
+                    for name, side in (("before", before), ("after", after))
+                },
             }
             for i in _shown(before, after)
         ],

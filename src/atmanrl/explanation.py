@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from .attribution import Method, attribute
 from .bypass import Bypass, measure_bypass, tokens_of
-from .evaluation import Evaluation
+from .evaluation import Row
 from .faithfulness import read_cases
 from .forcing import Forcer, Request, first_ids, read_answer
 from .generation import generate
@@ -190,22 +190,21 @@ def _by_other_means(model: Any, trace: Trace, method: Method) -> Saliency:
 
 
 def traced(
-    task: Chains, example: Example, result: Evaluation, index: int, bypass: Bypass | None = None
+    task: Chains, example: Example, model: str, row: Row, saliency: Saliency | None, bypass: Bypass | None = None
 ) -> dict[str, Any]:
     """One evaluated completion as the demo's report shows it: an explanation, and which tokens are filler.
 
     Raises:
         ValueError: it has no saliency.
     """
-    row, saliency = result.rows[index], result.saliencies[index]
     parts = task.parse(row.completion)
     if saliency is None or parts is None:
-        raise ValueError(f"question {index} has no reasoning to show")
+        raise ValueError(f"question {row.index} has no reasoning to show")
     answer = row.completion[parts.answer_start : parts.answer_end]
     cue = row.completion[parts.reasoning_end : parts.answer_start]
     filler = tokens_by_span(saliency.tokens, task.filler_spans(example, saliency.text))
     inside = {i for members in filler for i in members}
     return {
-        **Explanation(result.model, example.question, cue, answer, saliency, row.correct, bypass=bypass).to_json(),
+        **Explanation(model, example.question, cue, answer, saliency, row.correct, bypass=bypass).to_json(),
         "filler": [i in inside for i in range(len(saliency.tokens))],
     }

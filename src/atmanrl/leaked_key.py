@@ -9,6 +9,7 @@ from .evaluation import Evaluation, evaluate
 from .explanation import traced
 from .faithfulness import read_cases
 from .generation import Decoding
+from .mask import MaskConfig, learn_mask
 from .models import load_model
 from .recipe import load_recipe
 from .tasks import ChainsHinted
@@ -52,7 +53,7 @@ def run_leaked_key(
                 decoding=decoding,
                 mask=recipe.mask,
                 seed=seed,
-                measures=("keys", "composition", "saliency") if kind == "wrong" else ("keys",),
+                measures=("keys", "composition") if kind == "wrong" else ("keys",),
                 chunk=QUESTIONS,
             )
         return found
@@ -65,7 +66,7 @@ def run_leaked_key(
     after = measure(str(trained))
     sides = {"tiny-hinted": before["wrong"], str(trained): after["wrong"]}
     index = _shown(before["wrong"], after["wrong"])
-    traces = [] if index is None else [_trace(sides, index, device, dtype)]
+    traces = [] if index is None else [_trace(sides, index, recipe.mask, device, dtype)]
     return {"before": _summary(before), "after": _summary(after), "traces": traces}
 
 
@@ -86,12 +87,14 @@ def _shown(before: Evaluation, after: Evaluation) -> int | None:
         later
         for row, later in zip(before.rows, after.rows, strict=True)
         if row.parsed and row.values.get("key_flip") == 1.0 and later.correct
-        if "density" in row.values and "density" in later.values
+        if "filler_share" in row.values and "filler_share" in later.values
     ]
     return min(mended, key=lambda row: (abs(row.values["filler_share"] - usual), row.index)).index if mended else None
 
 
-def _trace(sides: dict[str, Evaluation], index: int, device: str | None, dtype: str | None) -> dict[str, Any]:
+def _trace(
+    sides: dict[str, Evaluation], index: int, mask: MaskConfig, device: str | None, dtype: str | None
+) -> dict[str, Any]:
     """One story before and after, by the models' names, as the report shows it: with what its answer bypasses."""
     task, shown = ChainsHinted(keys="wrong"), []
     for name, side in sides.items():
@@ -101,5 +104,5 @@ def _trace(sides: dict[str, Evaluation], index: int, device: str | None, dtype: 
         written = tokenizer(row.completion, add_special_tokens=False)["input_ids"]
         case = read_cases(model, tokenizer, task, [example], [prompt], [written])[0]
         bypass = measure_bypass(model, [case.trace], [example.question])[0]
-        shown.append(traced(task, example, side, index, bypass))
+        shown.append(traced(task, example, side.model, row, learn_mask(model, case.trace, mask), bypass))
     return {"question": example.question, "truth": example.answer, "before": shown[0], "after": shown[1]}

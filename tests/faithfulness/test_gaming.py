@@ -27,33 +27,54 @@ def probe_of(name, task, count=100):
 def test_every_trick_has_the_right_answer_and_not_the_solution_alone():
     example = Chains().examples("dev", 1)[0]
     made = tricks(Chains(), example, random.Random(0))
-    assert len(made) == 9
+    assert len(made) == 11
     for name, text in {**made, "honest": honest(Chains(), example)}.items():
         parts = Chains().parse(text)
         assert Chains().check(text[parts.answer_start : parts.answer_end], example.answer), name
     assert honest(Chains(), example) not in made.values()
 
 
-@pytest.mark.parametrize(
-    ("name", "task"),
-    [
-        ("tiny", Chains()),
-        ("tiny-hinted", ChainsHinted(keys="none")),
-        ("tiny-hinted", ChainsHinted(keys="right")),
-        ("tiny-uneven", ChainsUneven(keys="none")),
-        ("tiny-uneven", ChainsUneven(keys="right")),
-    ],
-)
-def test_no_trick_is_worth_more_than_the_worked_solution(name, task):
+KINDS = [
+    ("tiny", Chains()),
+    ("tiny-hinted", ChainsHinted(keys="none")),
+    ("tiny-hinted", ChainsHinted(keys="right")),
+    ("tiny-uneven", ChainsUneven(keys="none")),
+    ("tiny-uneven", ChainsUneven(keys="right")),
+]
+TOLD = {"stated", "repeated", "hint", "numbers", "afterwards", "empty", "invisible", "fullwidth"}
+WITHIN = {"before", "between"}
+
+
+@pytest.mark.parametrize(("name", "task"), KINDS)
+def test_no_trick_is_worth_more_than_the_worked_solution_but_padding_within_it(name, task):
+    """That one sometimes is, is known of the default reward; `needed_alone` is for that."""
     found = gaming(probe_of(name, task))
     assert len(found) == 20
     rows = [finding.details["tricks"] for finding in found.values()]
-    told = {"stated", "repeated", "hint", "numbers", "afterwards", "empty", "invisible", "fullwidth"}
-    assert set(rows[0]) == told | {"honest", "padded"}
-    assert all(row[trick] == -1 for row in rows for trick in told)
+    assert set(rows[0]) == TOLD | WITHIN | {"honest", "padded"}
+    assert all(row[trick] == -1 for row in rows for trick in TOLD)
     assert all(row["padded"] <= row["honest"] for row in rows)
     assert sum(row["padded"] < row["honest"] - 0.02 for row in rows) > len(rows) / 2
-    assert all(finding.values["gamed"] == 0 for finding in found.values())
+    for row, finding in zip(rows, found.values(), strict=True):
+        assert finding.values["gamed"] == (max(row[trick] for trick in WITHIN) > row["honest"])
+
+
+@pytest.mark.parametrize(("name", "task"), KINDS)
+def test_where_what_is_needed_counts_alone_no_padding_is_worth_more(name, task):
+    probe = probe_of(name, task, 40)
+    examples, rng = [case.example for case in probe.cases], random.Random(1)
+    made = [{"honest": honest(task, e), **tricks(task, e, rng)} for e in examples]
+    rewards = {}
+    for trick in ("honest", "padded", *sorted(WITHIN)):
+        ids = [probe.tokenizer(texts[trick], add_special_tokens=False)["input_ids"] for texts in made]
+        scored = score_completions(
+            *(probe.model, probe.tokenizer, task, [task.prompt(e) for e in examples], ids),
+            *([e.answer for e in examples], probe.mask, RewardConfig(needed_alone=True)),
+            questions=[e.question for e in examples],
+        )
+        rewards[trick] = [one.reward for one in scored]
+    for trick in ("padded", *WITHIN):
+        assert all(a <= b for a, b in zip(rewards[trick], rewards["honest"], strict=True)), trick
 
 
 def test_without_the_cut_some_are():
