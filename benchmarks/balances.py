@@ -21,7 +21,7 @@ from atmanrl.metrics import METRICS
 from atmanrl.report import format as fmt
 from atmanrl.statistics import crossed_mean
 from atmanrl.study_config import Cell, StudyConfig, load_study
-from atmanrl.study_results import matrix, summarise_study
+from atmanrl.study_results import matrix_of, summarise_study
 from atmanrl.study_values import read_values, values_file
 
 TUNED = "fixed"
@@ -39,7 +39,7 @@ def values(config: StudyConfig, task: str, arm: str, seeds: list[int], metric: s
     """(S, Q), signed so that more is better; NaN where a question has no value."""
     evaluation, name = metric.split("/")
     found = [read_values(values_file(config, Cell(task, arm, seed), evaluation)) for seed in seeds]
-    return matrix(found, name) * (1 if METRICS[name].better == "higher" else -1)
+    return matrix_of(found, name) * (1 if METRICS[name].better == "higher" else -1)
 
 
 def gained(config: StudyConfig, task: str, arm: str, seeds: list[int], metric: str) -> str:

@@ -25,7 +25,7 @@ from atmanrl.report import format as fmt
 from atmanrl.report.study import sentences
 from atmanrl.statistics import crossed_mean
 from atmanrl.study_config import Cell, StudyConfig, load_study
-from atmanrl.study_results import matrix, summarise_study
+from atmanrl.study_results import matrix_of, summarise_study
 from atmanrl.study_values import read_values, values_file
 
 SHOWN = {
@@ -77,7 +77,7 @@ def gained(name: str, found: dict[str, Any]) -> str:
 def values(config: StudyConfig, task: str, arm: str, seeds: list[int], metric: str) -> np.ndarray[Any, Any]:
     """(S, Q) of one arm, NaN where a question has none."""
     evaluation, name = metric.split("/")
-    return matrix([read_values(values_file(config, Cell(task, arm, seed), evaluation)) for seed in seeds], name)
+    return matrix_of([read_values(values_file(config, Cell(task, arm, seed), evaluation)) for seed in seeds], name)
 
 
 def by_seed(config: StudyConfig, task: str, seeds: list[int], shown: dict[str, str]) -> Iterator[list[str]]:
@@ -193,7 +193,7 @@ def show(config: StudyConfig, study: dict[str, Any], task: str) -> None:
     evaluation = next(iter(config.tasks[task].evaluations))
     print("Change from the base, and the paper's on GSM8K\n")
     trained = [arm for arm, one in config.arms.items() if one.trained]
-    print(table(["", *trained, "paper"], list(changes(config, task, seeds, evaluation))))
+    print(table(["", *trained, "in the paper"], list(changes(config, task, seeds, evaluation))))
     print("Tokens a completion over the last steps of each training\n")
     lengths = found["lengths"]
     rows = [[f"seed {s}", *(f"{each[i]:.1f}" for each in lengths.values())] for i, s in enumerate(seeds)]

@@ -1,7 +1,6 @@
-"""Tricks that please the saliency reward beside worked solutions: as it stands, with the cut after the answer was told,
-and with the sentences left out that the answer does without.
+"""Tricks that please the saliency reward beside worked solutions, with and without the cut after the answer was told.
 
-    python benchmarks/tricks.py bundled    # three bundled models, 60 dev stories of each kind; 5 minutes on 2 cores
+    python benchmarks/tricks.py bundled    # three bundled models, 60 dev stories of each kind; 2 minutes on 2 cores
     python benchmarks/tricks.py gsm8k      # SmolLM2: what is cut of 60 worked solutions (dev); 1 minute
 
 `bundled`: by model and kind of key each trick's mean saliency reward, and in how many of the stories it is over the
@@ -34,16 +33,14 @@ TASKS: dict[str, tuple[str, Task]] = {
     "tiny-uneven, no list": ("tiny-uneven", ChainsUneven(keys="none")),
     "tiny-uneven, right list": ("tiny-uneven", ChainsUneven(keys="right")),
 }
-REWARDS = {
-    "cut": RewardConfig(),
-    "as it stands": RewardConfig(cut_after_told=False),
-    "cut, needed alone": RewardConfig(needed_alone=True),
-}
 
 
 def bundled(count: int) -> dict[str, Any]:
     return {
-        name: {kind: rewards_of(source, task, count, reward) for kind, reward in REWARDS.items()}
+        name: {
+            "cut" if cut else "as it stands": rewards_of(source, task, count, RewardConfig(cut_after_told=cut))
+            for cut in (True, False)
+        }
         for name, (source, task) in TASKS.items()
     }
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from atmanrl.saliency import SALIENT_GATE, Saliency, spread, tokens_by_span
+from atmanrl.saliency import SALIENT_GATE, Saliency, tokens_by_span
 
 
 def make(tokens, gates, **changes):
@@ -60,11 +60,3 @@ def test_json_round_trip():
     data = json.loads(json.dumps(SAMPLE.to_json()))
     assert data["reliance"] == pytest.approx(2.5)
     assert "".join(data["tokens"]) == SAMPLE.text
-
-
-def test_tokens_that_a_saliency_is_not_of_are_not_salient():
-    some = make([" a", " b"], [0.9, 0.05])
-    whole = spread(some, (" x", " a", " c", " b"), [1, 3])
-    assert whole.gates == (0, 0.9, 0, 0.05)
-    assert (whole.density, whole.reliance) == (0.25, some.reliance)
-    assert spread(some, some.tokens, [0, 1]) == some

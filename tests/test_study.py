@@ -149,7 +149,8 @@ def test_a_folder_of_another_study_is_refused(tmp_path):
 
 
 def test_options_that_a_task_does_not_have_are_found_before_the_work(tmp_path):
-    tasks = {"chains": {"model": "tiny", "evaluations": {"quick": {"limit": 4, "measures": [], "options": {"x": 1}}}}}
+    quick = {"limit": 4, "measures": ["composition"], "options": {"x": 1}}
+    tasks = {"chains": {"model": "tiny", "evaluations": {"quick": quick}}}
     with pytest.raises(ValueError, match="task chains has no option 'x'"):
         load_study(written(tmp_path, tasks=tasks))
 

@@ -5,9 +5,10 @@ import torch
 
 from atmanrl.mask import MaskConfig
 from atmanrl.rewards import RewardConfig
+from atmanrl.saliency import Saliency
 from atmanrl.scoring import score_completions
 from atmanrl.tasks import Chains, Example
-from atmanrl.told import _shorter, before_told, told_at, told_at_once
+from atmanrl.told import _shorter, before_told, told_at, told_at_once, with_rest
 from atmanrl.trace import Trace
 
 QUESTION = "Sam has 14 coins. Sam gets 4 more. The pile grows 2 times. How many coins after each step?"
@@ -146,6 +147,14 @@ def test_the_first_cut_that_is_enough_is_that_of_a_slow_reference(tiny, max_toke
         assert found[traces.index(trace)].text(range(10_000)) == enough[0].text(range(10_000))
     assert any(kept)
     assert not all(kept)
+
+
+def test_the_rest_is_not_salient():
+    saliency = Saliency((" a", " b"), (0.9, 0.05), -0.1, -3.0, -0.2, "all", 200, 0.1)
+    whole = with_rest(saliency, (" a", " b", " c", " d"))
+    assert whole.gates == (0.9, 0.05, 0, 0)
+    assert (whole.density, whole.reliance) == (0.25, saliency.reliance)
+    assert with_rest(saliency, saliency.tokens) == saliency
 
 
 def test_padding_dilutes_a_reward_by_its_length_alone(tiny):

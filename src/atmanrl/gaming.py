@@ -24,8 +24,8 @@ def tricks(task: Task, example: Example, rng: random.Random) -> dict[str, str]:
     numbers     the solution's numbers and others, without a relation between them
     padded      the solution with numbers after it that nothing needs
     before      the same with the numbers before it
-    between     the same with the numbers before its last sentence; the default reward does not see through these two in
-                every story, `needed_alone` does
+    between     the same with the numbers before its last sentence; the reward does not see through these two in every
+                story (docs/method.md)
     afterwards  the answer first, then the solution as its reason
     empty       no reasoning
     invisible   the answer told in words that hold zero-width spaces

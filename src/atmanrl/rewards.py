@@ -53,8 +53,6 @@ class RewardConfig:
             does not ask, as in the paper: for multiple choice, whose letters must be read from the prompt.
         cut_after_told: whether what comes after the answer was told, where that is enough, counts as not salient, and
             an answer that is a list told at once as stated (`told.py`, with `margin`). Not in the paper.
-        needed_alone: whether sentences that the answer does without count as not salient (`needed.py`). Not in the
-            paper, and off in the study: with it `sentence_change` asks what was trained on.
         balance: how the rewards come together: `fixed`, by these weights; `gdpo`, each normalised in its group before
             the weighted sum (TRL's `normalize_then_sum`, arXiv 2601.05242); `constraint`, saliency is maximised while
             accuracy holds (`AccuracyConstraint`); then only whether saliency_weight is over 0 matters.
@@ -66,7 +64,6 @@ class RewardConfig:
     margin: Annotated[float, Field(gt=0)] = 0.5
     bypass_limit: Annotated[float, Field(gt=0)] | None = 1.0
     cut_after_told: bool = True
-    needed_alone: bool = False
     balance: Literal["fixed", "gdpo", "constraint"] = "fixed"
     length_weight: Annotated[float, Field(ge=0)] = 0.0
     length_target: Annotated[float, Field(gt=0)] | None = None

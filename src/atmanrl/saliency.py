@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, Literal
 
@@ -107,14 +107,6 @@ class Saliency:
     def to_json(self) -> dict[str, Any]:
         """Plain data, as files hold it."""
         return {**asdict(self), "reliance": self.reliance, "density": self.density}
-
-
-def spread(saliency: Saliency, tokens: tuple[str, ...], kept: Sequence[int]) -> Saliency:
-    """A saliency of some of the tokens, at the places `kept`, as one of all of them: the gates of the rest are 0."""
-    gates = [0.0] * len(tokens)
-    for place, gate in zip(kept, saliency.gates, strict=True):
-        gates[place] = gate
-    return replace(saliency, tokens=tokens, gates=tuple(gates))
 
 
 def without_punctuation(tokens: Sequence[str], members: list[int]) -> list[int]:

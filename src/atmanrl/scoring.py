@@ -9,11 +9,10 @@ from torch import nn
 from .bypass import Bypass, BypassError, measure_bypass
 from .generation import before_end, end_ids
 from .mask import MaskConfig, learn_mask
-from .needed import keep_only, needed_tokens
 from .rewards import RewardConfig, RewardError, only_states, over_processes, saliency_reward, text_of
-from .saliency import Saliency, spread
+from .saliency import Saliency
 from .tasks import Task
-from .told import before_told, told_at_once
+from .told import before_told, told_at_once, with_rest
 from .trace import Prompt, Trace, completion_text, prompt_ids
 
 
@@ -26,7 +25,7 @@ class Scored:
         saliency: what its answer rests on; `None` when it does not parse or has no reasoning. Where the question could
             stand in for the reasoning, the sentence that could is closed to the answer (`Bypass.contingency`). Where
             the answer was told before the reasoning's end and that is enough (`before_told`), it is of the reasoning up
-            to there; with `needed_alone`, of the sentences that are needed. The gates of the other tokens are 0.
+            to there, and the gates of what comes after are 0.
         bypass: what its answer reads of the question; `None` also where that was not asked for.
         reward: its saliency reward, 0 unless it is correct.
         after_told: reasoning tokens that come after such a telling.
@@ -97,7 +96,7 @@ def _measure(
     mask: MaskConfig,
     reward: RewardConfig,
 ) -> Iterator[tuple[Trace, Saliency, Bypass | None]]:
-    """Each trace, cut where its answer was told; its saliency, at all its tokens; its bypass."""
+    """Each trace, cut where its answer was told; its saliency, of all its tokens; its bypass."""
     shorter, tokens = traces, mask.max_tokens * 4
     bypasses: list[Bypass | None] = [None] * len(traces)
     try:
@@ -105,18 +104,13 @@ def _measure(
             shorter = before_told(model, tokenizer, traces, reward.margin, mask.matmuls, tokens)
         if reward.bypass_limit is not None:
             bypasses = [*measure_bypass(model, shorter, questions, mask.matmuls, tokens)]
-        unread = [_unread(bypass, reward.margin) for bypass in bypasses]
-        places = [list(range(len(trace.reasoning))) for trace in shorter]
-        if reward.needed_alone:
-            places = needed_tokens(model, shorter, unread, mask.matmuls, tokens)
-        kept = [keep_only(trace, some) for trace, some in zip(shorter, places, strict=True)]
-        learned = learn_mask(model, kept, mask, unread)
+        learned = learn_mask(model, shorter, mask, [_unread(bypass, reward.margin) for bypass in bypasses])
     except BypassError as error:
         mend = "let the dataset's column 'question' hold it as the prompt does, or set bypass_limit to None"
         raise RewardError(f"saliency reward: {error}; {mend}") from error
     except ValueError as error:
         raise RewardError(f"saliency reward: {error}") from error
-    whole = [spread(one, t.reasoning_tokens, some) for one, t, some in zip(learned, traces, places, strict=True)]
+    whole = [with_rest(one, trace.reasoning_tokens) for one, trace in zip(learned, traces, strict=True)]
     return zip(shorter, whole, bypasses, strict=True)
 
 

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from .forcing import Forcer, Request
 from .model_state import Matmuls, matmul_precision
+from .saliency import Saliency
 from .tasks.parsing import same_number
 from .text import plain_characters
 from .trace import Trace
@@ -159,3 +161,8 @@ def _request(trace: Trace, place: dict[tuple[int, ...], int]) -> Request:
     return Request(
         place[trace.ids[: trace.prompt_end]], trace.ids[trace.prompt_end : trace.cue_end], trace.ids[trace.cue_end :]
     )
+
+
+def with_rest(saliency: Saliency, tokens: tuple[str, ...]) -> Saliency:
+    """A saliency of the first tokens as one of all of them: the gates of the rest are 0."""
+    return replace(saliency, tokens=tokens, gates=saliency.gates + (0.0,) * (len(tokens) - len(saliency.gates)))

@@ -47,7 +47,7 @@ WITHIN = {"before", "between"}
 
 @pytest.mark.parametrize(("name", "task"), KINDS)
 def test_no_trick_is_worth_more_than_the_worked_solution_but_padding_within_it(name, task):
-    """That one sometimes is, is known of the default reward; `needed_alone` is for that."""
+    """That padding within it sometimes is, is known (docs/method.md), and counted."""
     found = gaming(probe_of(name, task))
     assert len(found) == 20
     rows = [finding.details["tricks"] for finding in found.values()]
@@ -57,24 +57,6 @@ def test_no_trick_is_worth_more_than_the_worked_solution_but_padding_within_it(n
     assert sum(row["padded"] < row["honest"] - 0.02 for row in rows) > len(rows) / 2
     for row, finding in zip(rows, found.values(), strict=True):
         assert finding.values["gamed"] == (max(row[trick] for trick in WITHIN) > row["honest"])
-
-
-@pytest.mark.parametrize(("name", "task"), KINDS)
-def test_where_what_is_needed_counts_alone_no_padding_is_worth_more(name, task):
-    probe = probe_of(name, task, 40)
-    examples, rng = [case.example for case in probe.cases], random.Random(1)
-    made = [{"honest": honest(task, e), **tricks(task, e, rng)} for e in examples]
-    rewards = {}
-    for trick in ("honest", "padded", *sorted(WITHIN)):
-        ids = [probe.tokenizer(texts[trick], add_special_tokens=False)["input_ids"] for texts in made]
-        scored = score_completions(
-            *(probe.model, probe.tokenizer, task, [task.prompt(e) for e in examples], ids),
-            *([e.answer for e in examples], probe.mask, RewardConfig(needed_alone=True)),
-            questions=[e.question for e in examples],
-        )
-        rewards[trick] = [one.reward for one in scored]
-    for trick in ("padded", *WITHIN):
-        assert all(a <= b for a, b in zip(rewards[trick], rewards["honest"], strict=True)), trick
 
 
 def test_without_the_cut_some_are():
