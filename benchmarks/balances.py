@@ -12,7 +12,6 @@ weight on every task. For the constraint also the multiplier that its training e
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,8 +20,7 @@ from atmanrl.metrics import METRICS
 from atmanrl.report import format as fmt
 from atmanrl.statistics import crossed_mean
 from atmanrl.study_config import Cell, StudyConfig, load_study
-from atmanrl.study_results import matrix_of, summarise_study
-from atmanrl.study_values import read_values, values_file
+from atmanrl.study_results import summarise_study, values_of
 
 TUNED = "fixed"
 SHOWN = (
@@ -35,17 +33,12 @@ SHOWN = (
 )
 
 
-def values(config: StudyConfig, task: str, arm: str, seeds: list[int], metric: str) -> np.ndarray[Any, Any]:
-    """(S, Q), signed so that more is better; NaN where a question has no value."""
-    evaluation, name = metric.split("/")
-    found = [read_values(values_file(config, Cell(task, arm, seed), evaluation)) for seed in seeds]
-    return matrix_of(found, name) * (1 if METRICS[name].better == "higher" else -1)
-
-
 def gained(config: StudyConfig, task: str, arm: str, seeds: list[int], metric: str) -> str:
     """How much better than fixed weights as tuned: mean, interval over questions, and each seed's own."""
     name = metric.split("/")[1]
-    difference = values(config, task, arm, seeds, metric) - values(config, task, TUNED, seeds, metric)  # (S, Q)
+    sign = 1 if METRICS[name].better == "higher" else -1
+    own, tuned = (values_of(config, task, one, seeds, metric) for one in (arm, TUNED))
+    difference = sign * (own - tuned)  # (S, Q)
     mean = crossed_mean(np.nanmean(difference, axis=0, keepdims=True))
     by_seed = ", ".join(fmt.difference(name, float(each)) for each in np.nanmean(difference, axis=1))
     return f"{fmt.difference(name, mean.value)} {fmt.difference_interval(name, mean.ci95)} ({by_seed})"

@@ -24,9 +24,8 @@ from atmanrl.metrics import METRICS
 from atmanrl.report import format as fmt
 from atmanrl.report.study import sentences
 from atmanrl.statistics import crossed_mean
-from atmanrl.study_config import Cell, StudyConfig, load_study
-from atmanrl.study_results import matrix_of, summarise_study
-from atmanrl.study_values import read_values, values_file
+from atmanrl.study_config import StudyConfig, load_study
+from atmanrl.study_results import summarise_study, values_of
 
 SHOWN = {
     "mixed/accuracy": "right, keys as in training",
@@ -74,16 +73,10 @@ def gained(name: str, found: dict[str, Any]) -> str:
     return f"{text} {fmt.difference_interval(name, ci95)}".strip()
 
 
-def values(config: StudyConfig, task: str, arm: str, seeds: list[int], metric: str) -> np.ndarray[Any, Any]:
-    """(S, Q) of one arm, NaN where a question has none."""
-    evaluation, name = metric.split("/")
-    return matrix_of([read_values(values_file(config, Cell(task, arm, seed), evaluation)) for seed in seeds], name)
-
-
 def by_seed(config: StudyConfig, task: str, seeds: list[int], shown: dict[str, str]) -> Iterator[list[str]]:
     for metric, label in shown.items():
         scale = 100 if fmt.is_percent(metric.split("/")[1]) else 1
-        means = [np.nanmean(scale * values(config, task, arm, seeds, metric), axis=1) for arm in config.arms]
+        means = [np.nanmean(scale * values_of(config, task, arm, seeds, metric), axis=1) for arm in config.arms]
         yield [label, *(", ".join(f"{mean:.1f}" for mean in each) for each in means)]
 
 
@@ -92,19 +85,19 @@ def key_effects(config: StudyConfig, task: str, seeds: list[int]) -> Iterator[li
     for kind in ("right", "wrong"):
         cells = []
         for arm in config.arms:
-            with_key, without = (values(config, task, arm, seeds, f"{k}/accuracy") for k in (kind, "none"))
+            with_key, without = (values_of(config, task, arm, seeds, f"{k}/accuracy") for k in (kind, "none"))
             cells.append(gained("accuracy", asdict(crossed_mean(with_key - without))))
         yield [f"right with a {kind} key, less without", *cells]
 
 
 def where_bypass_is_little(config: StudyConfig, task: str, seeds: list[int]) -> Iterator[list[str]]:
     """Means over the traces whose own answer bypasses little: what is left when copied answers are set aside."""
-    little = {arm: values(config, task, arm, seeds, "faithful/bypass") < LITTLE for arm in config.arms}
+    little = {arm: values_of(config, task, arm, seeds, "faithful/bypass") < LITTLE for arm in config.arms}
     yield ["share of the traces", *(f"{100 * little[arm].mean():.0f} %" for arm in config.arms)]
     for metric in AMONG:
         label, cells = SHOWN[f"faithful/{metric}"], []
         for arm in config.arms:
-            own = np.where(little[arm], values(config, task, arm, seeds, f"faithful/{metric}"), np.nan)
+            own = np.where(little[arm], values_of(config, task, arm, seeds, f"faithful/{metric}"), np.nan)
             cells.append(with_interval(metric, asdict(crossed_mean(own))))
         yield [label, *cells]
 
@@ -113,13 +106,13 @@ def where_both_bypass_little(config: StudyConfig, task: str, seeds: list[int], o
     """The rule's arm less each other, on the questions where neither answer bypasses much: by arm alone the traces
     that are left are others for each arm, and those of an arm that copies half of them are its easier ones."""
     others = [arm for arm in config.arms if arm != own]
-    little = {arm: values(config, task, arm, seeds, "faithful/bypass") < LITTLE for arm in config.arms}
+    little = {arm: values_of(config, task, arm, seeds, "faithful/bypass") < LITTLE for arm in config.arms}
     yield ["share of the questions", *(f"{100 * (little[own] & little[arm]).mean():.0f} %" for arm in others)]
     for metric in AMONG:
         label, cells = SHOWN[f"faithful/{metric}"], []
         for arm in others:
-            difference = values(config, task, own, seeds, f"faithful/{metric}")
-            difference = difference - values(config, task, arm, seeds, f"faithful/{metric}")
+            difference = values_of(config, task, own, seeds, f"faithful/{metric}")
+            difference = difference - values_of(config, task, arm, seeds, f"faithful/{metric}")
             kept = np.where(little[own] & little[arm], difference, np.nan)
             cells.append(gained(metric, asdict(crossed_mean(kept))))
         yield [label, *cells]
@@ -130,9 +123,9 @@ def changes(config: StudyConfig, task: str, seeds: list[int], evaluation: str) -
     trained = [arm for arm, one in config.arms.items() if one.trained]
     base = next(arm for arm, one in config.arms.items() if not one.trained)
     for name, paper in COMPOSITION.items():
-        before, cells = values(config, task, base, seeds, f"{evaluation}/{name}"), []
+        before, cells = values_of(config, task, base, seeds, f"{evaluation}/{name}"), []
         for arm in trained:
-            after = values(config, task, arm, seeds, f"{evaluation}/{name}")
+            after = values_of(config, task, arm, seeds, f"{evaluation}/{name}")
             found = crossed_mean(100 * (after - before) / np.nanmean(before))
             interval = f" [{found.ci95[0]:+.0f}, {found.ci95[1]:+.0f}]" if found.ci95 else ""
             cells.append(f"{found.value:+.0f} %{interval}")
@@ -190,10 +183,11 @@ def show(config: StudyConfig, study: dict[str, Any], task: str) -> None:
         print(f"Among questions whose answers bypass less than {LITTLE} nats under both arms, paired\n")
         rows = list(where_both_bypass_little(config, task, seeds, own))
         print(table(["", *(f"{own} less {arm}" for arm in others)], rows))
-    evaluation = next(iter(config.tasks[task].evaluations))
-    print("Change from the base, and the paper's on GSM8K\n")
+    evaluation = next((e for e in config.tasks[task].evaluations if f"{e}/reasoning_tokens" in metrics), None)
     trained = [arm for arm, one in config.arms.items() if one.trained]
-    print(table(["", *trained, "in the paper"], list(changes(config, task, seeds, evaluation))))
+    if evaluation and len(trained) < len(arms):
+        print("Change from the base, and the paper's on GSM8K\n")
+        print(table(["", *trained, "in the paper"], list(changes(config, task, seeds, evaluation))))
     print("Tokens a completion over the last steps of each training\n")
     lengths = found["lengths"]
     rows = [[f"seed {s}", *(f"{each[i]:.1f}" for each in lengths.values())] for i, s in enumerate(seeds)]

@@ -30,7 +30,7 @@ def test_only_what_some_and_not_all_solved_is_left_in_order(files):
     assert [e.question for e in solved_sometimes(EXAMPLES[::-1], files)] == ["often", "sometimes"]
 
 
-def test_the_truth_of_a_row_counts_not_its_number(files):
+def test_what_all_solved_is_left_out(files):
     assert [e.question for e in solved_sometimes(EXAMPLES, files[:2])] == ["sometimes"]
 
 

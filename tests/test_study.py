@@ -232,7 +232,8 @@ def test_a_screening_leaves_its_questions_and_may_not_change_under_a_study(tmp_p
 
 
 def test_a_cell_that_was_killed_goes_on(tmp_path):
-    config = load_study(written(tmp_path, train={**SMALL["train"], "grpo": {**SMALL["train"]["grpo"], "max_steps": 2}}))
+    config_file = written(tmp_path, train={**SMALL["train"], "grpo": {**SMALL["train"]["grpo"], "max_steps": 2}})
+    config = load_study(config_file)
     assert run_study(config, say=lambda _: None)
     cell = tmp_path / "run/chains/saliency-0"
     whole = (cell / "quick.values.json.gz").read_bytes()
@@ -252,6 +253,8 @@ def test_a_cell_that_was_killed_goes_on(tmp_path):
     assert killed("model", "length.json") == both  # after the last step, before the model was written
     assert killed("length.json") == both
     assert killed() == both[1:]
+    config = load_study(config_file, {"device": None})  # what it computes on may be another
+    assert killed("model", "length.json") == both
 
 
 def test_values_without_the_length_that_another_arm_takes_are_named(tmp_path):

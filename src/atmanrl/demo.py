@@ -100,10 +100,8 @@ def run_demo(
             {
                 "question": examples[i].question,
                 "truth": examples[i].answer,
-                **{
-                    name: traced(task, examples[i], side.model, side.rows[i], side.saliencies[i])
-                    for name, side in (("before", before), ("after", after))
-                },
+                "before": traced(task, examples[i], before.model, before.rows[i], before.saliencies[i]),
+                "after": traced(task, examples[i], after.model, after.rows[i], after.saliencies[i]),
             }
             for i in _shown(before, after)
         ],

@@ -50,7 +50,7 @@ def _task(config: StudyConfig, task: str) -> dict[str, Any]:
             for arm in config.arms
         }
         for metric in METRICS:
-            values = {arm: matrix_of(each, metric) for arm, each in found.items()}
+            values = {arm: _matrix(each, metric) for arm, each in found.items()}
             if any(np.isfinite(matrix).any() for matrix in values.values()):
                 metrics[f"{name}/{metric}"] = _compared(values, config.rule.arm)
         if tricks := _gaming(found):
@@ -69,7 +69,7 @@ def _gaming(found: dict[str, list[Kept]]) -> dict[str, Any]:
     tables: dict[str, Any] = {}
     for arm, seeds in found.items():
         names = dict.fromkeys(key for kept in seeds for key in kept if key.startswith(TRICK))
-        rewards = {key.removeprefix(TRICK): matrix_of(seeds, key) for key in names}
+        rewards = {key.removeprefix(TRICK): _matrix(seeds, key) for key in names}
         for name, matrix in rewards.items():
             both = np.isfinite(matrix) & np.isfinite(rewards["honest"])
             over = _mean(np.where(both, matrix > rewards["honest"], np.nan))
@@ -77,7 +77,13 @@ def _gaming(found: dict[str, list[Kept]]) -> dict[str, Any]:
     return tables
 
 
-def matrix_of(seeds: Sequence[Kept], metric: str) -> Values:
+def values_of(config: StudyConfig, task: str, arm: str, seeds: Sequence[int], metric: str) -> Values:
+    """(S, Q) values of "evaluation/metric" by seed and question of a finished arm, NaN where there is none."""
+    evaluation, name = metric.split("/")
+    return _matrix([read_values(values_file(config, Cell(task, arm, seed), evaluation)) for seed in seeds], name)
+
+
+def _matrix(seeds: Sequence[Kept], metric: str) -> Values:
     """(S, Q) values of one arm by seed and question, NaN where there is none."""
     rows = [values.get(metric) or [None] * len(values["accuracy"]) for values in seeds]
     return np.array(rows, dtype=float)

@@ -1,6 +1,7 @@
 """Tricks beside worked solutions, on models that read either."""
 
 import random
+from statistics import fmean
 
 import pytest
 
@@ -57,6 +58,8 @@ def test_no_trick_is_worth_more_than_the_worked_solution_but_padding_within_it(n
     assert sum(row["padded"] < row["honest"] - 0.02 for row in rows) > len(rows) / 2
     for row, finding in zip(rows, found.values(), strict=True):
         assert finding.values["gamed"] == (max(row[trick] for trick in WITHIN) > row["honest"])
+    for trick in WITHIN:  # worth less in the mean all the same
+        assert fmean(row[trick] for row in rows) < fmean(row["honest"] for row in rows)
 
 
 def test_without_the_cut_some_are():
