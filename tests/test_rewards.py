@@ -60,6 +60,11 @@ def test_weights_that_would_let_wrong_beat_correct_are_refused():
     assert RewardConfig(saliency_weight=0).saliency_weight == 0
 
 
+@pytest.mark.parametrize("balance", ["gdpo", "constraint"])
+def test_balances_that_do_not_sum_raw_rewards_take_any_weight(balance):
+    assert RewardConfig(saliency_weight=2.5, balance=balance).balance == balance
+
+
 @pytest.mark.parametrize(
     ("reasoning", "answer", "expected"),
     [

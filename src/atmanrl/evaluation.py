@@ -23,9 +23,12 @@ from .statistics import Metric, curve_with_intervals, mean_with_interval
 from .tasks import Example, Task
 from .trace import prompt_ids
 
-CHUNK = 20
-"""Questions worked on together; what is finished of them is kept when an evaluation is interrupted."""
+CHUNK, CHUNK_READ = 20, 100
+"""Questions worked on together, the latter where completions are only read, which costs little to do again: what is
+finished of them is kept when an evaluation is interrupted."""
 NEED_SALIENCY = ("saliency", "eraser")
+READ_ONLY = frozenset({"composition"})
+"""Measures that ask the model nothing further."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def evaluate(
     reader: tuple[Any, Any] | None = None,
     settings: dict[str, Any] | None = None,
     journal: Path | None = None,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     progress: bool = False,
 ) -> Evaluation:
     """Let the model work through examples and measure how right and how faithful its reasoning is.
@@ -116,7 +119,7 @@ def evaluate(
         settings: further facts to record with the result (the split, ...).
         journal: a file that finished parts are kept in, and taken from if it is there; the caller's to remove once the
             result is safe.
-        chunk: questions worked on together; it enters the sampling.
+        chunk: questions worked on together, by default `CHUNK` or `CHUNK_READ`; it enters the sampling.
         progress: show a bar.
 
     Raises:
@@ -130,6 +133,7 @@ def evaluate(
         if measure not in MEASURES:
             raise ValueError(f"no measure '{measure}': choose {', '.join(MEASURES)}")
     decoding, mask = decoding or Decoding(), mask or MaskConfig()
+    chunk = chunk or (CHUNK_READ if READ_ONLY.issuperset(measures) else CHUNK)
     chosen = [measure for measure in MEASURES if measure in measures]
     facts = {**(settings or {}), "version": __version__, "measures": chosen, "chunk": chunk, "mask": asdict(mask)}
     probe = Probe(model, tokenizer, task, (), seed, decoding, mask, reader)

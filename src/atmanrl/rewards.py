@@ -45,9 +45,9 @@ class RewardConfig:
 
     Attributes:
         outcome_weight, saliency_weight: weights in the sum. A correct completion beats a wrong one whatever the
-            saliencies when saliency_weight < 2 x outcome_weight, which is required (`gdpo` normalises before it weighs:
-            there it need not). A saliency weight of 0 logs
-            the saliency without training on it; `None` computes no masks at all.
+            saliencies when saliency_weight < 2 x outcome_weight, which `fixed` requires (`gdpo` normalises before it
+            weighs, and `constraint` has no weights). A saliency weight of 0 logs the saliency without training on it;
+            `None` computes no masks at all.
         margin: reliance, in nats per answer token, over which the answer counts as resting on the reasoning.
         bypass_limit: bypass, in nats per answer token, over which the answer counts as read from the question. `None`
             does not ask, as in the paper: for multiple choice, whose letters must be read from the prompt.
@@ -72,7 +72,7 @@ class RewardConfig:
     def _correct_beats_wrong(self) -> "RewardConfig":
         if not self.saliency_weight and self.balance == "constraint":
             raise ValueError("balance 'constraint' weighs saliency against accuracy: it needs a saliency_weight over 0")
-        if self.saliency_weight and self.saliency_weight >= 2 * self.outcome_weight:
+        if self.balance == "fixed" and self.saliency_weight and self.saliency_weight >= 2 * self.outcome_weight:
             raise ValueError(
                 f"saliency_weight {self.saliency_weight} must be under twice outcome_weight {self.outcome_weight}, "
                 "or a wrong completion could beat a correct one"

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from .callbacks import read_metrics
 from .checkpoints import CheckpointError, has_run
-from .evaluation import CHUNK, Row, digest, evaluate, fingerprint, write_evaluation
+from .evaluation import Row, digest, evaluate, fingerprint, write_evaluation
 from .files import write_json, write_text
 from .generation import Decoding
 from .metrics import METRICS
@@ -135,7 +135,7 @@ def _evaluate(config: StudyConfig, cell: Cell, folder: Path, name: str) -> bool:
         settings={"split": "test", "reader": asked.reader, "options": asked.options},
         journal=journal,
         # Models that are evaluated greedily are the large ones: of those less should be lost by a stop.
-        chunk=200 if task.temperature else CHUNK,
+        chunk=200 if task.temperature else None,
     )
     write_evaluation(folder / f"{name}.json", result)
     write_values(values_file(config, cell, name), _values(result.rows))
