@@ -13,7 +13,7 @@ from atmanrl.models import load_model
 from atmanrl.rewards import RewardConfig, RewardError
 from atmanrl.saliency import Saliency
 from atmanrl.scoring import SaliencyReward, require_questions, salient_text, score_completions
-from atmanrl.tasks import Chains
+from atmanrl.tasks import GSM8K, Chains
 
 PROMPT = "Sam has 10 coins. Sam gets 5 more. The pile grows 2 times. How many coins after each step?\nThink:"
 CASES = {
@@ -202,3 +202,20 @@ def test_questions_that_their_prompts_do_not_hold_are_found_before_a_training(ti
     require_questions(tiny[1], [PROMPT, KEYED], [STORY, f" {STORY} "])
     with pytest.raises(BypassError, match="row 1's question does not stand in its prompt"):
         require_questions(tiny[1], [PROMPT, PROMPT], [STORY, "Where is it?"])
+
+
+def test_worked_solutions_of_gsm8k_are_worth_something(smollm2, data_dir):
+    """The whole reward on the real thing: the data's own solutions, read by a model that did not write them."""
+    model, tokenizer = smollm2
+    task = GSM8K(data=str(data_dir))
+    examples = task.examples("dev", 6)
+    texts = [f"{e.reasoning}{task.cue}{task.answer_text(e)}" for e in examples]
+    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    prompts, truths = [task.prompt(e) for e in examples], [e.answer for e in examples]
+    questions = [e.question for e in examples]
+    scored = score_completions(
+        model, tokenizer, task, prompts, ids, truths, MaskConfig(passes=8), None, None, questions
+    )
+    assert all(s.correct for s in scored)
+    # One of the first 16 rests on nothing ("4 / 4 = 1"); before, every answer of two digits counted as stated.
+    assert sum(s.reward == s.saliency.density > 0 for s in scored) >= 5

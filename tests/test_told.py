@@ -7,7 +7,7 @@ from atmanrl.mask import MaskConfig
 from atmanrl.rewards import RewardConfig
 from atmanrl.saliency import Saliency
 from atmanrl.scoring import score_completions
-from atmanrl.tasks import Chains, Example
+from atmanrl.tasks import GSM8K, Chains, Example
 from atmanrl.told import _shorter, before_told, told_at, told_at_once, with_rest
 from atmanrl.trace import Trace
 
@@ -72,6 +72,9 @@ def test_tellings_end_with_their_punctuation(reasoning, answer, told):
         (" I like 18.", "18 36", False),
         (" 14 + 4 = 18. 36 is twice that.", "18 36", False),
         (" She has 9 left, since 18 / 2 = 9.", "9", False),  # it may be a quantity: the model is asked
+        (" She did 15 + 25 = 40.", "40", False),
+        (" 9,000 + 1,000 = 10,000.", "10,000", False),
+        (" 2.5 + 1.0 = 3.5 litres.", "3.5", False),
         (" There are 3 red and 4 blue ones, so 3/4.", "3/4", False),  # one value
         (" B, since the others are wrong.", "B", False),
     ],
@@ -91,10 +94,20 @@ HOSTILE = [
 ]
 
 
+def test_worked_solutions_of_gsm8k_are_reasoning(data_dir):
+    """Their answers are single numbers of one to many digits, which no solution states at once as a list."""
+    task = GSM8K(data=str(data_dir))
+    examples = task.examples("dev", 300)
+    assert len({len(example.answer) for example in examples}) >= 4
+    for example in examples:
+        assert not told_at_once(example.reasoning, task.answer_text(example)), example.question
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_takes_no_time(text):
     assert len(told_at(text, "18 36")) <= 4_000
     assert not told_at_once(text + " 7", "7 8 9")
+    assert not told_at_once("7", text + " x")
 
 
 def test_a_cut_leaves_characters_whole():

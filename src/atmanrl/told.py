@@ -54,7 +54,8 @@ def told_at_once(reasoning: str, answer: str) -> bool:
     Example: `told_at_once("It is 18 36, since 14 + 4 = 18. 18 * 2 = 36.", "18 36")` is true.
     """
     wanted = plain_characters(answer)[0].strip()
-    if not re.fullmatch(rf"(?:{_NUMBER})(?:{_BESIDE.pattern}(?:{_NUMBER}))+", wanted):
+    around = re.split(_NUMBER, wanted)
+    if len(around) < 3 or around[0] or around[-1] or not all(map(_BESIDE.fullmatch, around[1:-1])):
         return False
     return next((beside for _, beside in _tellings(plain_characters(reasoning)[0], wanted)), False)
 
