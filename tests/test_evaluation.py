@@ -114,6 +114,13 @@ def test_every_metric_is_there_by_default(tiny, controls):
     assert all(len(v["value"]) == len(curve["x"]) for curve in result.curves.values() for v in curve["series"].values())
 
 
+@pytest.mark.parametrize(("measures", "chunk"), [([], 100), (["composition"], 100), (["composition", "removal"], 20)])
+def test_more_questions_are_worked_on_together_where_completions_are_only_read(tiny, measures, chunk):
+    result = whole(tiny, measures=measures, chunk=None)
+    assert result.settings["chunk"] == chunk
+    assert plain(result) == plain(whole(tiny, measures=measures, chunk=chunk))
+
+
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_measure_gives_what_is_said_of_it(tiny, controls, measure):
     result = whole(tiny, measures=[measure], reader=controls["reasoner"])

@@ -83,6 +83,15 @@ def test_a_list_is_told_at_once(reasoning, answer, at_once):
     assert told_at_once(reasoning, answer) is at_once
 
 
+def test_worked_solutions_of_gsm8k_are_reasoning(data_dir):
+    """Their answers are single numbers of one to many digits, which no solution states at once as a list."""
+    task = GSM8K(data=str(data_dir))
+    examples = task.examples("dev", 300)
+    assert len({len(example.answer) for example in examples}) >= 4
+    for example in examples:
+        assert not told_at_once(example.reasoning, task.answer_text(example)), example.question
+
+
 HOSTILE = [
     "1" * 10_000,
     "1 " * 5_000,
@@ -92,15 +101,6 @@ HOSTILE = [
     "18 36 " * 2_000,
     "- 1 = " * 2_000,
 ]
-
-
-def test_worked_solutions_of_gsm8k_are_reasoning(data_dir):
-    """Their answers are single numbers of one to many digits, which no solution states at once as a list."""
-    task = GSM8K(data=str(data_dir))
-    examples = task.examples("dev", 300)
-    assert len({len(example.answer) for example in examples}) >= 4
-    for example in examples:
-        assert not told_at_once(example.reasoning, task.answer_text(example)), example.question
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -24,11 +24,9 @@ from .tasks import Example, Task
 from .trace import prompt_ids
 
 CHUNK, CHUNK_READ = 20, 100
-"""Questions worked on together, the latter where completions are only read, which costs little to do again: what is
-finished of them is kept when an evaluation is interrupted."""
+"""Questions worked on together, the latter where completions are only read: what is finished of them is kept when an
+evaluation is interrupted."""
 NEED_SALIENCY = ("saliency", "eraser")
-READ_ONLY = frozenset({"composition"})
-"""Measures that ask the model nothing further."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,8 @@ def evaluate(
         if measure not in MEASURES:
             raise ValueError(f"no measure '{measure}': choose {', '.join(MEASURES)}")
     decoding, mask = decoding or Decoding(), mask or MaskConfig()
-    chunk = chunk or (CHUNK_READ if READ_ONLY.issuperset(measures) else CHUNK)
+    if chunk is None:
+        chunk = CHUNK_READ if set(measures) <= {"composition"} else CHUNK
     chosen = [measure for measure in MEASURES if measure in measures]
     facts = {**(settings or {}), "version": __version__, "measures": chosen, "chunk": chunk, "mask": asdict(mask)}
     probe = Probe(model, tokenizer, task, (), seed, decoding, mask, reader)
