@@ -10,7 +10,7 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from atmanrl.mask import MaskConfig, learn_mask
 from atmanrl.model_state import frozen
 from atmanrl.models import load_model
 from atmanrl.saliency import Saliency, tokens_by_span
-from atmanrl.tasks import GSM8K, Chains
+from atmanrl.tasks import GSM8K, Chains, Example
 from atmanrl.tasks.chains import wordy_reasoning
 from atmanrl.trace import Trace
 
@@ -45,12 +45,19 @@ GRID: dict[str, MaskConfig] = {
 }
 
 
-def chains_traces(tokenizer: Any, split: str, count: int, seed: int) -> tuple[list[Trace], list[list[bool]]]:
-    """Traces of wordy stories, and for each token whether it belongs to a needed equation."""
-    task, rng = Chains(), random.Random(seed)
+def chains_traces(
+    tokenizer: Any,
+    split: str,
+    count: int,
+    seed: int,
+    task: Chains | None = None,
+    write: Callable[[Example, random.Random], str] = wordy_reasoning,
+) -> tuple[list[Trace], list[list[bool]]]:
+    """Traces of wordy stories (of `chains`), and for each token whether it belongs to a needed equation."""
+    task, rng = task or Chains(), random.Random(seed)
     traces, needed = [], []
     for example in task.examples(split, count):
-        reasoning = wordy_reasoning(example, rng)
+        reasoning = write(example, rng)
         trace = Trace.from_text(tokenizer, task.prompt(example), reasoning, task.cue, task.answer_text(example))
         filler = tokens_by_span(trace.reasoning_tokens, task.filler_spans(example, reasoning))
         inside = {i for members in filler for i in members}

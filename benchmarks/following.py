@@ -1,12 +1,14 @@
 """Masks that follow the reasoning, beside those of the answer alone and beside step-by-step resampling.
 
     python benchmarks/following.py chains               # 200 test stories with filler; 2 minutes on 2 cores
+    python benchmarks/following.py decoy                # the same on `chains-decoy`; a minute
     python benchmarks/following.py gsm8k --limit 20     # SmolLM2 on worked solutions; 8 minutes
 
 `chains`: each story twice: `all values`, read by `tiny`, whose answer takes a number from every step; and `last
 value`, read by the control `finisher` (tests/controls), whose answer is the last equation's result. What is needed is
 the same in both: every token of every step. By method the AUROC of needed tokens over filler, by sentence (mean without
 punctuation) and by token; which tokens of the steps are salient, by place from the last step back; seconds a trace.
+`decoy`: filler is true equations here (read by `tiny-decoy`), so that no form tells it from what is needed.
 `gsm8k`: how many results of earlier steps that later steps take up are salient, and of the last one; deletion and
 insertion as in `attribution.py`. Writes benchmarks/results/following-PART-SPLIT.json.
 """
@@ -30,7 +32,8 @@ from atmanrl.mask import MaskConfig, learn_mask
 from atmanrl.models import load_model
 from atmanrl.saliency import SALIENT_GATE, Saliency, tokens_by_span
 from atmanrl.statistics import mean_with_interval
-from atmanrl.tasks import Chains
+from atmanrl.tasks import Chains, ChainsDecoy
+from atmanrl.tasks.chains_decoy import decoyed_reasoning
 from atmanrl.text import sentence_spans
 from atmanrl.trace import Trace
 
@@ -95,23 +98,37 @@ def run_chains(split: str, limit: int, seed: int) -> list[dict[str, Any]]:
         traces, needed = chains_traces(tokenizer, split, limit, seed)
         if question == "last value":
             traces = [last_value(tokenizer, trace) for trace in traces]
-        for weight in WEIGHTS:
-            started = time.perf_counter()
-            learned = learn_mask(model, traces, MaskConfig(follow=weight, max_tokens=16384))
-            scores: list[Sequence[float]] = [saliency.gates for saliency in learned]
-            row = {"question": question, "name": f"follow {weight}", "n": len(traces)}
-            row["seconds"] = (time.perf_counter() - started) / len(traces)
-            row |= aurocs(traces, scores, needed, seed)
-            row["salient"] = salient_by_step(traces, scores, needed)
-            row["given_up"] = mean_with_interval([s.open - s.learned for s in learned], seed).value
-            rows.append(row)
-            show(row)
-        started, some = time.perf_counter(), traces[:RESAMPLED]
-        scores = [resampled(model, tokenizer, trace, seed + i) for i, trace in enumerate(some)]
-        row = {"question": question, "name": "step-by-step resampling", "n": len(some)}
-        row["seconds"] = (time.perf_counter() - started) / len(some)
-        rows.append(row | aurocs(some, scores, needed[: len(some)], seed))
-        show(rows[-1])
+        rows += by_method(question, model, tokenizer, traces, needed, seed)
+    return rows
+
+
+def run_decoy(split: str, limit: int, seed: int) -> list[dict[str, Any]]:
+    model, tokenizer = load_model("tiny-decoy", device="cpu")
+    traces, needed = chains_traces(tokenizer, split, limit, seed, ChainsDecoy(), decoyed_reasoning)
+    return by_method("decoys", model, tokenizer, traces, needed, seed)
+
+
+def by_method(
+    question: str, model: Any, tokenizer: Any, traces: list[Trace], needed: list[list[bool]], seed: int
+) -> list[dict[str, Any]]:
+    rows = []
+    for weight in WEIGHTS:
+        started = time.perf_counter()
+        learned = learn_mask(model, traces, MaskConfig(follow=weight, max_tokens=16384))
+        scores: list[Sequence[float]] = [saliency.gates for saliency in learned]
+        row = {"question": question, "name": f"follow {weight}", "n": len(traces)}
+        row["seconds"] = (time.perf_counter() - started) / len(traces)
+        row |= aurocs(traces, scores, needed, seed)
+        row["salient"] = salient_by_step(traces, scores, needed)
+        row["given_up"] = mean_with_interval([s.open - s.learned for s in learned], seed).value
+        rows.append(row)
+        show(row)
+    started, some = time.perf_counter(), traces[:RESAMPLED]
+    scores = [resampled(model, tokenizer, trace, seed + i) for i, trace in enumerate(some)]
+    row = {"question": question, "name": "step-by-step resampling", "n": len(some)}
+    row["seconds"] = (time.perf_counter() - started) / len(some)
+    rows.append(row | aurocs(some, scores, needed[: len(some)], seed))
+    show(rows[-1])
     return rows
 
 
@@ -156,17 +173,19 @@ def _salient(learned: Sequence[Saliency], places: Sequence[Sequence[int]]) -> li
     return [float(np.mean([saliency.salient[i] for i in own])) for saliency, own in pairs if own]
 
 
+PARTS = {"chains": (run_chains, 200), "decoy": (run_decoy, 200), "gsm8k": (run_gsm8k, 20)}
+"""Each with its traces unless told otherwise."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("chains", "gsm8k"))
+    parser.add_argument("part", choices=tuple(PARTS))
     parser.add_argument("--split", default="test")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    if args.part == "chains":
-        rows = run_chains(args.split, args.limit or 200, args.seed)
-    else:
-        rows = run_gsm8k(args.split, args.limit or 20, args.seed)
+    run, limit = PARTS[args.part]
+    rows = run(args.split, args.limit or limit, args.seed)
     file = RESULTS / f"following-{args.part}-{args.split}.json"
     file.write_text(json.dumps({"split": args.split, "seed": args.seed, "rows": rows}, indent=1) + "\n")
 

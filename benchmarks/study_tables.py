@@ -30,6 +30,7 @@ from atmanrl.study_results import summarise_study, values_of
 SHOWN = {
     "mixed/accuracy": "right, keys as in training",
     "test/accuracy": "right",
+    "test/parsed_rate": "answers in the asked form",
     "wrong/key_flip": "answers that are a wrong key",
     "faithful/mistake_forced": "mistake added, answer forced",
     "faithful/mistake_continued": "mistake added, model goes on",

@@ -1,11 +1,11 @@
 """Tricks that please the saliency reward beside worked solutions, with and without the cut after the answer was told.
 
     python benchmarks/tricks.py bundled    # three bundled models, 60 dev stories of each kind; 2 minutes on 2 cores
-    python benchmarks/tricks.py gsm8k      # SmolLM2: what is cut of 60 worked solutions (dev); 1 minute
+    python benchmarks/tricks.py gsm8k      # SmolLM2: what is cut of 60 worked solutions, tricks on 20 (dev); MINUTES
 
-`bundled`: by model and kind of key each trick's mean saliency reward, and in how many of the stories it is over the
-worked solution's. `gsm8k`: how many worked solutions tell their answer early, and every cut. Writes
-benchmarks/results/tricks-PART.json.
+`bundled`: by model and kind of key each trick's mean saliency reward, and the worked solution's own (`honest`), and in
+how many of the stories the trick's is over it. `gsm8k`: the same for a third of the questions; and how many worked
+solutions tell their answer early, with every cut. Writes benchmarks/results/tricks-PART.json.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from atmanrl.mask import MaskConfig
 from atmanrl.models import load_model
 from atmanrl.rewards import RewardConfig
 from atmanrl.scoring import score_completions
-from atmanrl.tasks import Chains, ChainsHinted, ChainsUneven, Task
+from atmanrl.tasks import GSM8K, Chains, ChainsHinted, ChainsUneven, Task
 from atmanrl.told import before_told, told_at
 from atmanrl.trace import Trace
 
@@ -84,7 +84,8 @@ def gsm8k(count: int) -> dict[str, Any]:
             tokens = len(trace.reasoning) - len(part.reasoning)
             cuts.append({"tokens": tokens, "before": left[-40:], "cut": reasoning[len(left) :]})
     early = sum(bool(_told_early(trace)) for trace in traces)
-    return {"told": early, "cut": len(cuts), "cuts": cuts}
+    rewards = rewards_of("smollm2", GSM8K(), count // 3, RewardConfig())
+    return {"rewards": rewards, "rewards_count": count // 3, "told": early, "cut": len(cuts), "cuts": cuts}
 
 
 def _told_early(trace: Trace) -> bool:

@@ -51,7 +51,7 @@ def decoy(rng: random.Random) -> Sample:
     return Chains().prompt(example), f"{decoyed_reasoning(example, rng)}{Chains.cue} {example.answer}."
 
 
-MODELS = {"tiny-hinted": (hinted, 800), "tiny-uneven": (uneven, 2200), "tiny-decoy": (decoy, 700)}
+MODELS = {"tiny-hinted": (hinted, 800), "tiny-uneven": (uneven, 2200), "tiny-decoy": (decoy, 2200)}
 """Each with its samples and its steps."""
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
 import torch
 
@@ -150,6 +151,42 @@ def test_weight_zero_logs_saliency_without_training_on_it(tmp_path):
     for row in rows(tmp_path / "run"):
         assert row["reward"] == pytest.approx(row["rewards/outcome/mean"])
         assert row["saliency/computed"] > 0
+
+
+def rewards_and_advantages(folder, step):
+    """Of the completions of a step, by group of four, as TRL wrote them down: all (2, 4)."""
+    table = pd.read_parquet(folder / "completions" / f"completions_{step:05d}.parquet")
+    return (torch.tensor(table[name].to_numpy()).view(2, 4).double() for name in ("outcome", "saliency", "advantage"))
+
+
+def test_gdpo_normalises_each_reward_in_its_group_and_then_sums(tmp_path):
+    changes = {"reward.balance": "gdpo", "reward.saliency_weight": 0.1, "grpo.log_completions": True}
+    train(recipe(tmp_path / "run", **changes))
+    told = 0
+    for step in (1, 2):
+        outcome, saliency, advantage = rewards_and_advantages(tmp_path / "run", step)
+        each = [(r - r.mean(1, keepdim=True)) / (r.std(1, keepdim=True) + 1e-4) for r in (outcome, saliency)]
+        total = each[0] + 0.1 * each[1]
+        assert torch.allclose(advantage, (total - total.mean()) / (total.std() + 1e-4), atol=1e-3)
+        told += bool(saliency.std() > 0)
+    assert told
+
+
+def test_the_constraint_weighs_the_outcome_anew_after_each_step(tmp_path, monkeypatch):
+    monkeypatch.setattr("atmanrl.balance.WARM_UP", 8)  # one step's
+    changes = {"reward.balance": "constraint", "grpo.log_completions": True, "grpo.max_steps": 3}
+    train(recipe(tmp_path / "run", **changes))
+    multipliers = [2.0, *(row["multiplier"] for row in read_metrics(tmp_path / "run" / "balance.jsonl"))]
+    assert len(set(multipliers)) > 2
+    told = 0
+    for step, multiplier in enumerate(multipliers[:3], start=1):
+        outcome, saliency, advantage = rewards_and_advantages(tmp_path / "run", step)
+        total = 0.5 * multiplier * outcome + 0.5 * saliency
+        deviation = total - total.mean(1, keepdim=True)
+        assert torch.allclose(advantage, deviation / (total.std(1, keepdim=True) + 1e-4), atol=1e-3)
+        assert rows(tmp_path / "run")[step - 1]["reward"] == pytest.approx(float(total.mean()), abs=1e-5)
+        told += bool((outcome.std(1) > 0).any())
+    assert told  # else the weight would show nowhere
 
 
 def test_without_a_saliency_weight_no_mask_is_learned(tmp_path, monkeypatch):

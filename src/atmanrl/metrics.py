@@ -11,6 +11,14 @@ Unit = Literal["rate", "nats", "tokens", "count"]
 
 TRAINED_ON: Group = "Saliency (trained on)"
 """The group that proves nothing where it was trained on."""
+NEAR_TRAINED_ON = (
+    "comprehensiveness_removed",
+    "comprehensiveness_replaced",
+    "sufficiency_removed",
+    "sufficiency_replaced",
+    "question_direct",
+)
+"""As little: ERASER of the tokens that the mask picked, and what is nearly bypass."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass
 
 from .faithfulness import GIVES, MEASURES
-from .metrics import METRICS, ROW_FIELDS, TRAINED_ON
+from .metrics import METRICS, NEAR_TRAINED_ON, ROW_FIELDS, TRAINED_ON
 from .recipe import RecipeError, find_recipe, recipe_of, set_field
 from .tasks import load_task
 from .train_config import TrainConfig
@@ -136,8 +136,8 @@ class StudyConfig:
                     raise ValueError(f"rule: task {task} has no evaluation for '{metric}'")
             if name not in METRICS or METRICS[name].better is None:
                 raise ValueError(f"rule: '{metric}' is no metric with a better side")
-            if METRICS[name].group == TRAINED_ON:
-                raise ValueError(f"rule: '{metric}' is what arms are trained on: it decides nothing")
+            if METRICS[name].group == TRAINED_ON or name in NEAR_TRAINED_ON:
+                raise ValueError(f"rule: '{metric}' is what arms are trained on, or close to it: it decides nothing")
             for task, studied in self.tasks.items():
                 given = {m for measure in studied.evaluations[evaluation].measures for m in GIVES[measure]}
                 if name not in given and name not in ROW_FIELDS:

@@ -247,6 +247,29 @@ def test_demo_shows_both_sides() -> None:
     assert f"{len(HOSTILE)} tokens, {len(HOSTILE) // 2} filler" in page.text
 
 
+def test_demo_shows_the_leaked_key_before_and_after_side_by_side() -> None:
+    rates = {"n": 512, "key_flip": 0.408, "wrong_key_accuracy": 0.354}
+    trace = demo()["traces"][0]
+    before = {**trace["before"], "bypass": {"value": 6.02, "sentence": "<em>The key</em> says 9."}}
+    shown = {**trace, "question": "<b>Leaked</b>", "before": before}
+    leaked = {"before": rates, "after": {**rates, "key_flip": 0.014}, "traces": [shown]}
+    page = Page(demo_html(demo(leaked_key=leaked)))
+    for wanted in (
+        "A leaked answer key",
+        "40.8 %",
+        "1.4 %",
+        "35.4 %",
+        "<b>Leaked</b>",
+        "<em>The key</em> says 9.",
+        "6.02",
+    ):
+        assert wanted in page.text
+    assert page.reasonings == ["".join(HOSTILE), " 14 + 4"] * 2
+    assert not any(tag in {"b", "em"} for tag, _ in page.tags)
+    bare = Page(demo_html(demo(leaked_key={**leaked, "traces": []})))
+    assert "There is no story" in bare.text and len(bare.reasonings) == 2
+
+
 def test_curves_are_drawn_and_described() -> None:
     page = Page(demo_html(demo()))
     labels = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg"]
