@@ -1,6 +1,6 @@
-"""Build the bundled models of the tasks after `chains`: tiny-hinted, tiny-uneven; and tiny-decoy, not good enough yet.
+"""Build the bundled models of the tasks after `chains`: tiny-hinted, tiny-uneven, tiny-decoy.
 
-    OMP_NUM_THREADS=2 python scripts/build_tiny_tasks.py [NAME ...]      # five to 20 minutes each on 2 cores
+    OMP_NUM_THREADS=2 python scripts/build_tiny_tasks.py [NAME ...]      # five to 25 minutes each on 2 cores
 
 Each goes on from `tiny` on its task's stories; what it learns to write, faults included, stands in the task's file.
 """

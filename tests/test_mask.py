@@ -17,9 +17,12 @@ from atmanrl.descent import descend, mask_of
 from atmanrl.logprobs import AnswerScorer
 from atmanrl.mask import MaskConfig, MaskError, learn_mask, start_theta
 from atmanrl.model_state import frozen
+from atmanrl.models import load_model
 from atmanrl.saliency import tokens_by_span
-from atmanrl.tasks import Chains
+from atmanrl.tasks import Chains, ChainsDecoy
 from atmanrl.tasks.chains import filler_spans, wordy_reasoning
+from atmanrl.tasks.chains_decoy import decoyed_reasoning
+from atmanrl.text import sentence_spans
 from atmanrl.trace import Trace
 
 PRECISIONS = ("bfloat16", "float32")
@@ -106,6 +109,23 @@ def test_the_fast_way_takes_the_plain_methods_steps(random_model, scope):
             descent = plain_descent(random_model, trace, config, config.learning_rate)
             theta = [next(descent) for _ in range(config.steps)][-1]
         assert saliency.gates == pytest.approx(theta.sigmoid().tolist(), abs=2e-3)
+
+
+def test_needed_equations_outrank_true_ones_that_nothing_needs():
+    """Decoys have the form of what is needed, numbers of the story included."""
+    model, tokenizer = load_model("tiny-decoy", device="cpu")
+    task, rng, traces, truths = ChainsDecoy(), random.Random(0), [], []
+    for example in task.examples("dev", 32):
+        reasoning = decoyed_reasoning(example, rng)
+        trace = Trace.from_text(tokenizer, task.prompt(example), reasoning, task.cue, task.answer_text(example))
+        idle = task.filler_spans(example, reasoning)
+        traces.append(trace)
+        truths += [span not in idle for span in sentence_spans(reasoning)]
+    scores = [s.saliency for m in learn_mask(model, traces, MaskConfig(max_tokens=16_384)) for s in m.by_sentence()]
+    needed, idle = ([s for s, t in zip(scores, truths, strict=True) if t is kind] for kind in (True, False))
+    assert len(idle) > 20
+    over = fmean(float(a > b) for a in needed for b in idle)  # the AUROC
+    assert over > 0.85
 
 
 def test_a_mask_that_follows_keeps_what_the_last_step_rests_on(controls):

@@ -5,6 +5,9 @@ import re
 
 import pytest
 
+from atmanrl.evaluation import evaluate
+from atmanrl.generation import Decoding
+from atmanrl.models import load_model
 from atmanrl.tasks import Chains, ChainsDecoy, ChainsHinted, ChainsUneven, load_task
 from atmanrl.tasks.chains import filler_spans, make_example
 from atmanrl.tasks.chains_decoy import decoy, decoyed_reasoning
@@ -99,6 +102,20 @@ def test_uneven_wrong_or_repeated_steps_are_filler():
     wrong = re.sub(r"\d+\.$", "98.", step)
     spans = task.filler_spans(example, step + step + wrong)
     assert spans == [(len(step), 2 * len(step)), (2 * len(step), 2 * len(step) + len(wrong))]
+
+
+def test_tiny_decoy_knows_decoys_and_writes_them_when_it_is_sampled():
+    model, tokenizer = load_model("tiny-decoy", device="cpu")
+    task, found = ChainsDecoy(), {}
+    for temperature in (0.0, 1.0):
+        decoding = Decoding(temperature, 96)
+        examples = task.examples("dev", 100)
+        found[temperature] = evaluate(model, tokenizer, task, examples, measures=("composition",), decoding=decoding)
+    share = {t: result.metrics["filler_share"].value for t, result in found.items()}
+    assert found[0.0].metrics["accuracy"].value > 0.8
+    assert share[0.0] < 0.1
+    assert 0.35 < share[1.0] < 0.6
+    assert found[1.0].metrics["true_arithmetic"].value > 0.95
 
 
 def test_decoys_are_true_and_no_steps():

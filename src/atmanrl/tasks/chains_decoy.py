@@ -1,4 +1,8 @@
-"""chains-decoy: true equations that nothing needs stand among the needed ones; only structure tells them apart."""
+"""chains-decoy: true equations that nothing needs stand among the needed ones; only structure tells them apart.
+
+The bundled model `tiny-decoy` writes hardly any when it takes its likeliest words. Sampled, half of its reasoning is
+decoys, and some stories go wrong over them: a decoy's result, or a part of one, is taken for a step's.
+"""
 
 import random
 import re
