@@ -108,7 +108,7 @@ def test_the_bundled_study_loads_and_its_arms_differ_in_what_they_say():
         assert len({json.dumps(r.grpo, sort_keys=True) for r in recipes.values()}) == 1
 
 
-@pytest.mark.parametrize(("name", "arms"), [("study-gsm8k", 5), ("study-balance", 6)])
+@pytest.mark.parametrize(("name", "arms"), [("study-gsm8k", 5), ("study-balance", 6), ("study-decoy", 5)])
 def test_the_other_bundled_studies_load(name, arms):
     config = load_study(name)
     assert len(config.arms) == arms
