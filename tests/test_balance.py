@@ -2,12 +2,15 @@
 
 import json
 import math
+import random
+from statistics import fmean, stdev
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from atmanrl.balance import LEAST, MARGIN, MOST, RATE, START, WARM_UP, AccuracyConstraint
+from atmanrl.balance import LEAST, MARGIN, MEMORY, MOST, RATE, START, WARM_UP, AccuracyConstraint
+from atmanrl.callbacks import read_metrics
 
 
 def run(tmp_path, accuracies, start=0, name="balance.jsonl", weights=(1.0, 0.5)):
@@ -53,9 +56,35 @@ def test_the_outcome_weighs_more_while_accuracy_is_missing_and_less_again_after(
 
 def test_one_step_by_hand(tmp_path):
     before, after = run(tmp_path, SEEN), run(tmp_path, [*SEEN, 0.0], name="after.jsonl")
-    accuracy = 0.9 * BATCHES / (BATCHES + 1)  # a plain mean at first
-    assert after.accuracy == pytest.approx(accuracy)
-    assert after.multiplier == pytest.approx(before.multiplier * math.exp(RATE * (0.9 - MARGIN - accuracy)))
+    batches = [*SEEN, 0.0]
+    error = stdev(batches) / math.sqrt(len(batches))  # a plain mean at first
+    assert after.accuracy == pytest.approx(fmean(batches))
+    missing = 0.9 - MARGIN - (fmean(batches) + error)
+    assert after.multiplier == pytest.approx(before.multiplier * math.exp(RATE * missing))
+
+
+def test_the_error_is_that_of_the_running_mean(tmp_path):
+    """Over many runs of chance the means lie apart as far as their errors say."""
+    rng = random.Random(0)
+    runs = [run(tmp_path, [rng.gauss(0.5, 0.1) for _ in range(60)], name=f"{i}.jsonl") for i in range(60)]
+    errors = [math.sqrt(one.variance / (1 - one.weight) * one.weight) for one in runs]
+    assert fmean(errors) == pytest.approx(stdev(one.accuracy for one in runs), rel=0.25)
+    assert fmean(errors) == pytest.approx(0.1 / math.sqrt((1 + MEMORY) / (1 - MEMORY)), rel=0.1)
+
+
+def test_chance_alone_does_not_raise_it(tmp_path):
+    """Batches as far apart as those of our studies: without the errors it is over its start half of the time."""
+    rng, over = random.Random(0), []
+    for i in range(20):
+        run(tmp_path, [rng.gauss(0.77, 0.1) for _ in range(200)], name=f"{i}.jsonl")
+        over += [row["multiplier"] > START for row in read_metrics(tmp_path / f"{i}.jsonl")]
+    assert fmean(over) < 0.1
+
+
+def test_what_is_truly_missing_raises_it_through_chance(tmp_path):
+    rng = random.Random(0)
+    seen = [rng.gauss(0.8, 0.1) for _ in range(60)] + [rng.gauss(0.6, 0.1) for _ in range(60)]
+    assert run(tmp_path, seen).multiplier > 4
 
 
 @pytest.mark.parametrize("weights", [(1.0, 0.1), (1.0, 0.5), (1.0, 1.9)])
@@ -85,7 +114,7 @@ def test_further_steps_on_the_same_batch_do_not_count(tmp_path):
     once = run(tmp_path, [*SEEN, 0.0])
     again = run(tmp_path, [*SEEN, 0.0, None, None, None], name="again.jsonl")
     assert (once.multiplier, once.batches) == (again.multiplier, again.batches)
-    assert once.multiplier > 2
+    assert once.multiplier != START
 
 
 def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path):

@@ -12,7 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 from .callbacks import append_rows, forget_after, read_metrics
 
 MARGIN = 0.03
-"""How far accuracy may fall under its running best before the multiplier rises."""
+"""How far accuracy may fall under its running best, chance set aside, before the multiplier rises."""
 RATE = 4.0
 """How fast the multiplier's logarithm moves: for each batch and unit of accuracy that is missing, or to spare."""
 MEMORY = 0.95
@@ -32,9 +32,11 @@ class AccuracyConstraint(TrainerCallback):  # type: ignore[misc]
     saliency + mu x accuracy. mu is the outcome's weight in units of the saliency's, whose own weight is a scale alone.
     It begins at `START` whatever the trainer's weights are, is multiplied by exp(`RATE` x what is missing) after each
     batch, less than 1 while accuracy is to spare (dual ascent on its logarithm), and stays within `LEAST` and `MOST`.
-    Accuracy is a running mean over batches, its best the largest after `WARM_UP` completions; until then mu stays.
-    Appends `step`, `batches`, `completions`, `accuracy`, `best` and `multiplier` (mu) to a JSON Lines file, from which
-    a resumed run goes on.
+    Accuracy is a running mean over batches, with a standard error from how far these lie apart. Its best is the largest
+    mean less its error after `WARM_UP` completions, until when mu stays; missing is what the mean and its error lack to
+    the best less `MARGIN`. Without the errors a lucky stretch would set a best that is missing ever after.
+    Appends a row a batch to a JSON Lines file, from which a resumed run goes on: `step`, `batches`, `completions`,
+    `accuracy`, `variance` (of batches), `weight` (what of it is the mean's), `best` and `multiplier` (mu).
 
     Args:
         trainer: a `trl.GRPOTrainer` whose first reward is the outcome and whose second is the saliency.
@@ -47,6 +49,7 @@ class AccuracyConstraint(TrainerCallback):  # type: ignore[misc]
         self.unit = float(trainer.reward_weights[1])
         self.seen: Any = None
         self.batches, self.completions, self.accuracy, self.best = 0, 0, 0.0, 0.0
+        self.variance, self.weight = 0.0, 0.0
         self.multiplier = START
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -56,6 +59,7 @@ class AccuracyConstraint(TrainerCallback):  # type: ignore[misc]
             last = before[-1]
             self.batches, self.completions = last["batches"], last["completions"]
             self.accuracy, self.best, self.multiplier = last["accuracy"], last["best"], last["multiplier"]
+            self.variance, self.weight = last["variance"], last["weight"]
         self._weigh()
         if state.is_world_process_zero:
             forget_after(self.path, state.global_step)
@@ -70,14 +74,18 @@ class AccuracyConstraint(TrainerCallback):  # type: ignore[misc]
         self.batches += 1
         self.completions += len(batch) * len(each)
         memory = min(MEMORY, 1 - 1 / self.batches)  # a plain mean at first
-        self.accuracy = memory * self.accuracy + (1 - memory) * float(each.mean())
-        if self.completions >= WARM_UP:
-            self.best = max(self.best, self.accuracy)
-            missing = self.best - MARGIN - self.accuracy
+        moved = float(each.mean()) - self.accuracy
+        self.accuracy += (1 - memory) * moved
+        self.variance = memory * (self.variance + (1 - memory) * moved**2)
+        self.weight = memory**2 * self.weight + (1 - memory) ** 2
+        if self.completions >= WARM_UP and self.batches > 1:
+            error = math.sqrt(self.variance / (1 - self.weight) * self.weight)
+            self.best = max(self.best, self.accuracy - error)
+            missing = self.best - MARGIN - (self.accuracy + error)
             self.multiplier = min(MOST, max(LEAST, self.multiplier * math.exp(RATE * missing)))
             self._weigh()
         if state.is_world_process_zero:
-            names = ("batches", "completions", "accuracy", "best", "multiplier")
+            names = ("batches", "completions", "accuracy", "variance", "weight", "best", "multiplier")
             append_rows(self.path, [{"step": state.global_step, **{name: getattr(self, name) for name in names}}])
 
     def _weigh(self) -> None:
