@@ -1,10 +1,10 @@
 """Tricks that please the saliency reward beside worked solutions, with and without the cut after the answer was told.
 
     python benchmarks/tricks.py bundled    # three bundled models, 60 dev stories of each kind; 2 minutes on 2 cores
-    python benchmarks/tricks.py gsm8k      # SmolLM2: what is cut of 60 worked solutions, tricks on 20 (dev); MINUTES
+    python benchmarks/tricks.py gsm8k      # SmolLM2: what is cut of 60 worked solutions, tricks on 10 (dev); MINUTES
 
 `bundled`: by model and kind of key each trick's mean saliency reward, and the worked solution's own (`honest`), and in
-how many of the stories the trick's is over it. `gsm8k`: the same for a third of the questions; and how many worked
+how many of the stories the trick's is over it. `gsm8k`: the same for a sixth of the questions; and how many worked
 solutions tell their answer early, with every cut. Writes benchmarks/results/tricks-PART.json.
 """
 
@@ -84,8 +84,8 @@ def gsm8k(count: int) -> dict[str, Any]:
             tokens = len(trace.reasoning) - len(part.reasoning)
             cuts.append({"tokens": tokens, "before": left[-40:], "cut": reasoning[len(left) :]})
     early = sum(bool(_told_early(trace)) for trace in traces)
-    rewards = rewards_of("smollm2", GSM8K(), count // 3, RewardConfig())
-    return {"rewards": rewards, "rewards_count": count // 3, "told": early, "cut": len(cuts), "cuts": cuts}
+    rewards = rewards_of("smollm2", GSM8K(), count // 6, RewardConfig())
+    return {"rewards": rewards, "rewards_count": count // 6, "told": early, "cut": len(cuts), "cuts": cuts}
 
 
 def _told_early(trace: Trace) -> bool:
