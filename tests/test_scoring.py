@@ -1,6 +1,7 @@
 """Completions as the policy scores them, and the saliency reward as TRL calls it."""
 
 import copy
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from atmanrl import scoring
 from atmanrl.bypass import Bypass, BypassError
+from atmanrl.gaming import honest, tricks
 from atmanrl.mask import MaskConfig
 from atmanrl.models import load_model
 from atmanrl.rewards import RewardConfig, RewardError
@@ -209,13 +211,18 @@ def test_worked_solutions_of_gsm8k_are_worth_something(smollm2, data_dir):
     model, tokenizer = smollm2
     task = GSM8K(data=str(data_dir))
     examples = task.examples("dev", 6)
-    texts = [f"{e.reasoning}{task.cue}{task.answer_text(e)}" for e in examples]
-    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     prompts, truths = [task.prompt(e) for e in examples], [e.answer for e in examples]
     questions = [e.question for e in examples]
-    scored = score_completions(
-        model, tokenizer, task, prompts, ids, truths, MaskConfig(passes=8), None, None, questions
-    )
+
+    def score(texts):
+        ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+        mask = MaskConfig(passes=8)
+        return score_completions(model, tokenizer, task, prompts, ids, truths, mask, questions=questions)
+
+    scored = score([honest(task, e) for e in examples])
     assert all(s.correct for s in scored)
     # One of the first 16 rests on nothing ("4 / 4 = 1"); before, every answer of two digits counted as stated.
     assert sum(s.reward == s.saliency.density > 0 for s in scored) >= 5
+    # The same as a reason for what was already told: what is left of it before the telling states the answer alone.
+    after = score([tricks(task, e, random.Random(0))["afterwards"] for e in examples])
+    assert sum(s.reward == -1 for s in after) >= 4

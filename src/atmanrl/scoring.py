@@ -82,7 +82,9 @@ def score_completions(
             continue
         trace, saliency, bypass = found[i]
         reasoning = whole.text(whole.reasoning)
-        states = only_states(reasoning, answer) or (reward.cut_after_told and told_at_once(reasoning, answer))
+        enough = trace.text(trace.reasoning)  # up to where the answer was told, or all of it
+        states = any(only_states(text, answer) for text in (reasoning, enough))
+        states = states or (reward.cut_after_told and told_at_once(reasoning, answer))
         value = _reward_of_correct(saliency, bypass, states, reward) if correct else 0.0
         scored.append(Scored(correct, saliency, value, bypass, len(saliency.gates) - len(trace.reasoning)))
     return scored
