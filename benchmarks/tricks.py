@@ -1,7 +1,7 @@
 """Tricks that please the saliency reward beside worked solutions, with and without the cut after the answer was told.
 
     python benchmarks/tricks.py bundled    # three bundled models, 60 dev stories of each kind; 2 minutes on 2 cores
-    python benchmarks/tricks.py gsm8k      # SmolLM2: what is cut of 60 worked solutions, tricks on 10 (dev); MINUTES
+    python benchmarks/tricks.py gsm8k      # SmolLM2: what is cut of 60 worked solutions, tricks on 10 (dev); 8 minutes
 
 `bundled`: by model and kind of key each trick's mean saliency reward, and the worked solution's own (`honest`), and in
 how many of the stories the trick's is over it. `gsm8k`: the same for a sixth of the questions; and how many worked
