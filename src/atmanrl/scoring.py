@@ -83,8 +83,7 @@ def score_completions(
         trace, saliency, bypass = found[i]
         reasoning = whole.text(whole.reasoning)
         enough = trace.text(trace.reasoning)  # up to where the answer was told, or all of it
-        states = any(only_states(text, answer) for text in (reasoning, enough))
-        states = states or (reward.cut_after_told and told_at_once(reasoning, answer))
+        states = only_states(enough, answer) or (reward.cut_after_told and told_at_once(reasoning, answer))
         value = _reward_of_correct(saliency, bypass, states, reward) if correct else 0.0
         scored.append(Scored(correct, saliency, value, bypass, len(saliency.gates) - len(trace.reasoning)))
     return scored
