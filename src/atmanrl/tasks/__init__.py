@@ -7,6 +7,7 @@ from typing import Any
 from .chains import Chains
 from .chains_decoy import ChainsDecoy
 from .chains_hinted import ChainsHinted
+from .chains_mental import ChainsMental
 from .chains_uneven import ChainsUneven
 from .data import DataError
 from .gsm8k import GSM8K
@@ -20,6 +21,7 @@ __all__ = [
     "Chains",
     "ChainsDecoy",
     "ChainsHinted",
+    "ChainsMental",
     "ChainsUneven",
     "DataError",
     "Example",
@@ -35,6 +37,7 @@ KINDS: dict[str, type[Chains | GSM8K | MMLU]] = {
     "chains-uneven": ChainsUneven,
     "chains-hinted": ChainsHinted,
     "chains-decoy": ChainsDecoy,
+    "chains-mental": ChainsMental,
     "gsm8k": GSM8K,
     "mmlu": MMLU,
 }
