@@ -26,7 +26,7 @@ KIND_ODDS: dict[Kind, float] = {"worked": 0.45, "made-up": 0.17, "identity": 0.1
 
 _EQUATION = re.compile(r"(\d+) ([+*-]) (\d+) = (\d+)\.")
 _IDENTITY = re.compile(r"(?<![\d+*-] )\b(\d+) = \1\.")
-_BARE = re.compile(r"(?:^|[.\s])\s*= \d+\.")
+_BARE = re.compile(r"(?:^|\.)\s*= \d+\.")
 
 
 @dataclass(frozen=True)
