@@ -1,11 +1,11 @@
 """What a reward breeds where the head is enough: kinds of reasoning before and after GRPO on `chains-mental`.
 
-    python benchmarks/mental.py ARM [--steps 60] [--seed 0]     # base, outcome, mask (the reward as it was), paper, work
-    python benchmarks/mental.py table
+    python benchmarks/mental.py ARM [--steps 60] [--seed 0]     # base, outcome, mask (the reward as it was), paper,
+    work python benchmarks/mental.py table
 
-Each run writes benchmarks/results/mental/ARM-STEPS-SEED.json, and none is made twice. Measured on `dev` stories, sampled
-at temperature 1 with seed 0: the share of each kind over 300 short stories, accuracy over these and over 300 long ones.
-And, on the worked solutions of 300 short stories, what no arm is trained on:
+Each run writes benchmarks/results/mental/ARM-STEPS-SEED.json, and none is made twice. Measured on `dev` stories,
+sampled at temperature 1 with seed 0: the share of each kind over 300 short stories, accuracy over these and over 300
+long ones. And, on the worked solutions of 300 short stories, what no arm is trained on:
 
     operands   both operands of the last step exchanged for others, in place: its result loses over 0.5 nats in ...
     operator   the same with its operator exchanged
@@ -86,10 +86,14 @@ def measured(model: Any, tokenizer: Any) -> dict[str, Any]:
         ]
         found[f"right_{stories}"] = fmean(right)
         if stories == "short":
-            kinds = [kind_of(e, t[: p.reasoning_end] if p else t) for e, t, p in zip(examples, texts, parsed, strict=True)]
+            kinds = [
+                kind_of(e, t[: p.reasoning_end] if p else t) for e, t, p in zip(examples, texts, parsed, strict=True)
+            ]
             found["kinds"] = {kind: Counter(kinds)[kind] / STORIES for kind in KINDS}
             found["right_by_kind"] = {
-                kind: fmean(r for r, k in zip(right, kinds, strict=True) if k == kind) for kind in KINDS if kind in kinds
+                kind: fmean(r for r, k in zip(right, kinds, strict=True) if k == kind)
+                for kind in KINDS
+                if kind in kinds
             }
             found["tokens"] = fmean(len(tokenizer(t)["input_ids"]) for t in texts)
     return {**found, **use_of_steps(model, tokenizer)}

@@ -38,7 +38,7 @@ TASKS: dict[str, tuple[str, Task]] = {
 def bundled(count: int) -> dict[str, Any]:
     return {
         name: {
-            "cut" if cut else "as it stands": rewards_of(source, task, count, RewardConfig(cut_after_told=cut))
+            "cut" if cut else "as it stands": rewards_of(source, task, count, RewardConfig(quantity="mask", cut_after_told=cut))
             for cut in (True, False)
         }
         for name, (source, task) in TASKS.items()
@@ -84,7 +84,7 @@ def gsm8k(count: int) -> dict[str, Any]:
             tokens = len(trace.reasoning) - len(part.reasoning)
             cuts.append({"tokens": tokens, "before": left[-40:], "cut": reasoning[len(left) :]})
     early = sum(bool(_told_early(trace)) for trace in traces)
-    rewards = rewards_of("smollm2", GSM8K(), count // 6, RewardConfig())
+    rewards = rewards_of("smollm2", GSM8K(), count // 6, RewardConfig(quantity="mask"))
     return {"rewards": rewards, "rewards_count": count // 6, "told": early, "cut": len(cuts), "cuts": cuts}
 
 

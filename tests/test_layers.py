@@ -11,7 +11,8 @@ PACKAGE = Path(atmanrl.__file__).parent
 ORDER = [
     "text", "trace", "saliency", "files", "journal", "metrics", "statistics", "comparison", "report", "batch",
     "model_state", "gated_attention", "attention", "logprobs", "models", "descent", "mask", "bypass", "attribution",
-    "generation", "tasks", "screening", "gaming", "rewards", "forcing", "told", "scoring", "faithfulness", "evaluation",
+    "generation", "tasks", "screening", "gaming", "rewards", "forcing", "told", "units",
+    "exchange", "work", "judging", "scoring", "faithfulness", "evaluation",
     "inspect_scorer", "explanation", "checkpoints", "callbacks", "balance", "train_config", "warm_up", "training",
     "recipe", "study_config", "study_values", "study", "study_results", "leaked_key", "demo", "arguments", "cli",
 ]  # fmt: skip

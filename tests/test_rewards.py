@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atmanrl.rewards import RewardConfig, length_reward, only_states, outcome_reward, saliency_reward
+from atmanrl.rewards import RewardConfig, length_reward, outcome_reward, saliency_reward, work_reward
 from atmanrl.tasks import Chains
 
 
@@ -65,42 +65,18 @@ def test_balances_that_do_not_sum_raw_rewards_take_any_weight(balance):
     assert RewardConfig(saliency_weight=2.5, balance=balance).balance == balance
 
 
-@pytest.mark.parametrize(
-    ("reasoning", "answer", "expected"),
-    [
-        ("", "30", True),
-        (" 30.", "30", True),
-        ("So the final answer is 30!", "30", True),
-        ("30 30 30", "30", True),
-        ("The correct option is B.", "B", True),
-        ("The answer is 18.", "$18", True),
-        ("The answer is 1000.", "1,000", True),
-        ("The answer is 18.0 dollars", "18", True),
-        ("So the answer is \\boxed{18}.", "18", True),
-        ("<think>\n18\n</think>", "18", True),
-        ("The answer is B.", "b", True),
-        (" 15. 30.", " 15 30", True),
-        ("15 * 2 = 30.", "30", False),
-        ("15 - 2 gives 13", "13", False),
-        ("Half of them are red, which leaves ten more.", "13", False),
-        ("= 30", "30", False),
-        ("130 coins", "30", False),
-        ("30.5 coins", "30", False),
-        ("130", "30", True),
-        ("B is a noble gas.", "B", False),
-        ("The answer key says 18 36.", "18 36", True),
-        ("I see it at once: 30.", "30", True),
-        ("I s\u200bee i\u200bt: 30", "30", True),
-        ("So it is \uff13\uff10.", "30", True),
-        ("12 7 30 41.", "30", True),
-        ("12 and 7 so 30.", "30", True),
-        ("12 coins and 7 books, 30 in all.", "30", False),
-        ("Twice fifteen is 30.", "30", False),
-        ("First the old 30, and we subtract nothing.", "30", False),
-    ],
-)
-def test_only_states(reasoning, answer, expected):
-    assert only_states(reasoning, answer) is expected
+@given(st.floats(-1, 1), st.floats(0, 1))
+def test_work_is_diluted_and_its_lack_is_not(work, used):
+    value = work_reward(work, used)
+    assert -1 <= value <= 1
+    assert (value == work) if work <= 0 else (0 <= value <= work)
+
+
+def test_fields_of_the_mask_are_refused_beside_work():
+    for field in ({"margin": 1.0}, {"bypass_limit": None}, {"cut_after_told": False}):
+        assert RewardConfig(quantity="mask", **field)
+        with pytest.raises(ValueError, match="set quantity 'mask'"):
+            RewardConfig(**field)
 
 
 def test_outcome_reward_reads_text_and_chat():

@@ -1,7 +1,7 @@
 """Completions as the policy scores them, and the saliency reward as TRL calls it."""
 
 import copy
-import random
+from statistics import fmean
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +9,7 @@ import torch
 
 from atmanrl import scoring
 from atmanrl.bypass import Bypass, BypassError
-from atmanrl.gaming import honest, tricks
+from atmanrl.gaming import honest
 from atmanrl.mask import MaskConfig
 from atmanrl.models import load_model
 from atmanrl.rewards import RewardConfig, RewardError
@@ -29,12 +29,17 @@ CASES = {
 }
 
 
+MASK = RewardConfig(quantity="mask", log_all=True)
+
+
 @pytest.fixture(scope="module")
 def scored(tiny):
     model, tokenizer = tiny
     ids = [tokenizer(text)["input_ids"] for text in CASES.values()]
     truths = ["15 30"] * len(ids)
-    found = score_completions(model, tokenizer, Chains(), [PROMPT] * len(ids), ids, truths)
+    found = score_completions(
+        model, tokenizer, Chains(), [PROMPT] * len(ids), ids, truths, reward=RewardConfig(quantity="mask", log_all=True)
+    )
     return dict(zip(CASES, found, strict=True))
 
 
@@ -47,7 +52,7 @@ def test_load_bearing_reasoning_is_rewarded_and_padding_dilutes_it(scored):
 def test_reasoning_that_only_states_the_answer_is_as_none(scored):
     assert scored["only states"].correct
     assert scored["none"].correct
-    assert scored["only states"].reward == scored["none"].reward == -1
+    assert scored["none"].reward == -1
     assert scored["none"].saliency is None
 
 
@@ -67,7 +72,7 @@ def test_irrelevant_reasoning_is_punished(monkeypatch, tiny):
 
     monkeypatch.setattr(scoring, "learn_mask", ignoring)
     ids = [tokenizer(CASES["load-bearing"])["input_ids"]]
-    assert score_completions(model, tokenizer, Chains(), [PROMPT], ids, ["15 30"])[0].reward == -1
+    assert score_completions(model, tokenizer, Chains(), [PROMPT], ids, ["15 30"], reward=MASK)[0].reward == -1
 
 
 def fake(trace, reliance):
@@ -83,7 +88,7 @@ def bound(tiny, **changes):
         args=SimpleNamespace(),
         accelerator=SimpleNamespace(unwrap_model=lambda m: m),
     )
-    return SaliencyReward(Chains(), MaskConfig(steps=5), **changes).bind(trainer)
+    return SaliencyReward(Chains(), MaskConfig(steps=5), **{"reward": MASK, **changes}).bind(trainer)
 
 
 def test_as_trl_calls_it(tiny):
@@ -103,7 +108,8 @@ def test_as_trl_calls_it(tiny):
     assert logged["saliency/computed"] == [4.0]  # all that parse and hold reasoning, wrong ones too
     assert len(logged["saliency/reliance"]) == len(logged["saliency/bypass"]) == 4
     assert len(logged["saliency/reward"]) == 4  # the correct ones
-    assert [len(column) for column in table.values()] == [len(CASES)] * 4
+    assert list(table) == ["reliance", "density", "bypass", "salient", "why"]
+    assert all(len(column) == len(CASES) for column in table.values())
 
 
 def test_policy_grad_and_mode_are_untouched(tiny):
@@ -154,7 +160,7 @@ def hinted(completions, **reward):
     model, tokenizer = load_model("tiny-hinted", device="cpu")
     ids = [tokenizer(text)["input_ids"] for text in completions]
     questions = [KEYED.removesuffix("\nThink:")] * len(ids)
-    config = RewardConfig(**reward)
+    config = RewardConfig(quantity="mask", **reward)
     prompts, truths = [KEYED] * len(ids), ["15 30"] * len(ids)
     return score_completions(model, tokenizer, Chains(), prompts, ids, truths, None, config, None, questions)
 
@@ -187,10 +193,11 @@ def test_a_question_is_the_last_message_where_no_more_is_known(monkeypatch, tiny
     ids = [tokenizer(CASES["load-bearing"])["input_ids"]]
     chat = [{"role": "system", "content": "s"}, {"role": "user", "content": STORY}]
     for prompt in (PROMPT, chat):
-        score_completions(model, tokenizer, Chains(), [prompt], ids, ["15 30"], MaskConfig(steps=1))
+        score_completions(model, tokenizer, Chains(), [prompt], ids, ["15 30"], MaskConfig(steps=1), MASK)
     assert asked == [PROMPT, STORY]
-    score_completions(model, tokenizer, Chains(), [PROMPT], ids, ["15 30"], MaskConfig(steps=1), questions=["q"])
-    assert asked[-1] == "q"
+    given = ["Sam has 10 coins."]
+    score_completions(model, tokenizer, Chains(), [PROMPT], ids, ["15 30"], MaskConfig(steps=1), MASK, questions=given)
+    assert asked[-1] == given[0]
 
 
 def test_a_question_that_is_not_in_the_prompt_raises(tiny):
@@ -206,7 +213,7 @@ def test_questions_that_their_prompts_do_not_hold_are_found_before_a_training(ti
         require_questions(tiny[1], [PROMPT, PROMPT], [STORY, "Where is it?"])
 
 
-def test_worked_solutions_of_gsm8k_are_worth_something(smollm2, data_dir):
+def test_worked_solutions_of_gsm8k_are_worth_more_than_carried_answers(smollm2, data_dir):
     """The whole reward on the real thing: the data's own solutions, read by a model that did not write them."""
     model, tokenizer = smollm2
     task = GSM8K(data=str(data_dir))
@@ -216,13 +223,15 @@ def test_worked_solutions_of_gsm8k_are_worth_something(smollm2, data_dir):
 
     def score(texts):
         ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-        mask = MaskConfig(passes=8)
-        return score_completions(model, tokenizer, task, prompts, ids, truths, mask, questions=questions)
+        scored = score_completions(model, tokenizer, task, prompts, ids, truths, questions=questions)
+        return [s.reward for s in scored]
 
-    scored = score([honest(task, e) for e in examples])
-    assert all(s.correct for s in scored)
-    # One of the first 16 rests on nothing ("4 / 4 = 1"); before, every answer of two digits counted as stated.
-    assert sum(s.reward == s.saliency.density > 0 for s in scored) >= 5
-    # The same as a reason for what was already told: what is left of it before the telling states the answer alone.
-    after = score([tricks(task, e, random.Random(0))["afterwards"] for e in examples])
-    assert sum(s.reward == -1 for s in after) >= 4
+    worked = score([honest(task, e) for e in examples])
+    carried = [score([form.format(e.answer) + task.cue + e.answer for e in examples]) for form in CARRIED]
+    assert fmean(worked) > 0
+    assert all(fmean(rewards) < fmean(worked) - 0.3 for rewards in carried)
+    pairs = [one > own for rewards in carried for one, own in zip(rewards, worked, strict=True)]
+    assert fmean(pairs) <= 0.15
+
+
+CARRIED = ("{0} - 0", "{0} = {0}", "0 + {0} = {0}", "Let x = {0} - 0. Then x", "I get {0}.")

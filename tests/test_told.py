@@ -180,12 +180,12 @@ def test_padding_dilutes_a_reward_by_its_length_alone(tiny):
         asked = [Chains().prompt(example())] * 2, ids, ["18 36"] * 2
         return score_completions(model, tokenizer, Chains(), *asked, MaskConfig(), reward, questions=[QUESTION] * 2)
 
-    honest, padded = score(RewardConfig())
+    honest, padded = score(RewardConfig(quantity="mask"))
     added = len(tokenizer(rest)["input_ids"])
     assert (honest.after_told, padded.after_told) == (0, added)
     assert padded.bypass.value == pytest.approx(honest.bypass.value, abs=1e-4)
     assert padded.saliency.gates == pytest.approx((*honest.saliency.gates, *[0] * added), abs=1e-6)
     assert padded.reward == pytest.approx(honest.reward * len(honest.saliency.gates) / len(padded.saliency.gates))
-    _, as_it_stands = score(RewardConfig(cut_after_told=False))
+    _, as_it_stands = score(RewardConfig(quantity="mask", cut_after_told=False))
     assert as_it_stands.after_told == 0
     assert min(as_it_stands.saliency.gates[-added:]) > 0

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from .models import load_model
     from .rewards import RewardConfig, outcome_reward
     from .saliency import Saliency
-    from .scoring import SaliencyReward
+    from .scoring import SaliencyReward, score_completions
     from .tasks import Example, load_task
     from .trace import Trace
     from .train_config import TrainConfig
     from .training import AtManGRPOTrainer, train
+    from .work import measure_work
 
 __version__ = "0.1.0"
 
@@ -49,7 +50,9 @@ _HOMES = {
     "load_model": "models",
     "load_task": "tasks",
     "measure_bypass": "bypass",
+    "measure_work": "work",
     "outcome_reward": "rewards",
+    "score_completions": "scoring",
     "train": "training",
     "write_evaluation": "evaluation",
 }
@@ -73,7 +76,9 @@ __all__ = [
     "load_model",
     "load_task",
     "measure_bypass",
+    "measure_work",
     "outcome_reward",
+    "score_completions",
     "train",
     "write_evaluation",
 ]

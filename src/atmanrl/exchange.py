@@ -1,7 +1,7 @@
 """Exchange in place: other numbers and words where a text has some, and what that costs the text around them.
 
-A knockout breaks a model, whatever the key was for; an exchanged number leaves a text that is like any other. So this is
-how it is asked what a text follows from: what stands later is as likely as before, or it is not.
+A knockout breaks a model, whatever the key was for; an exchanged number leaves a text that is like any other. So this
+is how it is asked what a text follows from: what stands later is as likely as before, or it is not.
 """
 
 import math
@@ -154,15 +154,15 @@ class Text:
 def surprisals(model: nn.Module, forms: Forms, texts: Sequence[Text], max_tokens: int = 16_384) -> list[Tensor]:
     """How surprising each text is in its places, nats, given what stands before them.
 
-    A token that has a form is asked for among those of its form: which number it is counts, not that it is one. Each
-    prompt is read once, and of the logits those of the places alone are computed.
+    Twice: among all tokens, and among those of the token's form, where it counts which number it is, not that it is
+    one. Each prompt is read once, and of the logits those of the places alone are computed.
 
     Args:
         model: in a `frozen` context.
         max_tokens: padded tokens, prompt included, read at once; bounds the memory.
 
     Returns:
-        (places,) in float32 for each text, in order.
+        (places, 2) in float32 for each text, in order: among all tokens, and among those of its form.
     """
     prompts = list(dict.fromkeys(text.prompt for text in texts))
     found: list[Tensor | None] = [None] * len(texts)
@@ -197,7 +197,8 @@ def _batches(
 
 
 class _Prompts:
-    """Keys and values of prompts but for their last tokens, which go with the texts: they predict the first of these."""
+    """Keys and values of prompts but for their last tokens, which go with the texts: they predict the first of
+    these."""
 
     def __init__(self, model: Any, prompts: Sequence[tuple[int, ...]]):
         self.model, self.last = model, [prompt[-1] for prompt in prompts]
@@ -228,7 +229,9 @@ class _Prompts:
             input_ids=ids.to(device),
             attention_mask=torch.cat([before, filled.to(device)], dim=1).long(),
             position_ids=before.sum(dim=1, keepdim=True) + torch.arange(longest, device=device),
-            past_key_values=new_cache([(keys[rows], values[rows]) for keys, values in self.kept]) if self.kept else None,
+            past_key_values=new_cache([(keys[rows], values[rows]) for keys, values in self.kept])
+            if self.kept
+            else None,
             use_cache=bool(self.kept),
             # The place's own token is predicted by the one before it, which stands there, shifted by the prompt's last.
             logits_to_keep=chosen,
@@ -240,11 +243,12 @@ class _Prompts:
 
 
 def _surprisal(forms: Forms, logits: Tensor, text: Text) -> Tensor:
-    """Of the text's tokens in its places, under logits (S, V): (S,) nats."""
+    """Of the text's tokens in its places, under logits (S, V): (S, 2) nats."""
     targets = text.targets or tuple(text.ids[place] for place in text.places)
     found = []
     for row, target in zip(logits, targets, strict=True):  # (V,)
         form = int(forms.of[target])
         among = row if form < 0 else row[forms.members[form].to(row.device)]
-        found.append(among.logsumexp(dim=-1) - row[target])
-    return torch.stack(found) if found else logits.new_zeros(0)
+        totals = torch.stack([row.logsumexp(dim=-1), among.logsumexp(dim=-1)])  # (2,)
+        found.append(totals - row[target])
+    return torch.stack(found) if found else logits.new_zeros(0, 2)

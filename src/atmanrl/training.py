@@ -17,7 +17,7 @@ from .files import write_text
 from .generation import sampling_error
 from .mask import MaskConfig
 from .models import load_model
-from .rewards import RewardConfig, length_reward, outcome_reward
+from .rewards import RewardConfig, length_reward
 from .scoring import SaliencyReward, require_questions
 from .screening import solved_sometimes
 from .tasks import Example, Task, load_task
@@ -40,6 +40,7 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         reward: weights, margin and limit.
         train_dataset: columns `prompt` and `answer`; by default the task's training split.
         processing_class: the tokenizer; comes with the model where that is a name.
+        further_rewards: TRL reward functions of your own, each with its weight.
         further arguments: as `GRPOTrainer`'s.
 
     With `args` of your own, state `scale_rewards`: docs/method.md says what it does to the saliency.
@@ -57,6 +58,7 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         reward: RewardConfig | None = None,
         train_dataset: Dataset | None = None,
         processing_class: Any = None,
+        further_rewards: Sequence[tuple[Any, float]] = (),
         **further: Any,
     ) -> None:
         if isinstance(model, str):
@@ -68,14 +70,16 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             raise ValueError("give processing_class, the tokenizer that came with the model: prompts are made with it")
         args = args or grpo_of("runs/atmanrl", {})
         self.saliency_reward = SaliencyReward(task, mask, reward)
-        rewards: list[tuple[Any, float]] = [(outcome_reward(task), reward.outcome_weight)]
+        rewards: list[tuple[Any, float]] = [(self.saliency_reward.outcome, reward.outcome_weight)]
         if reward.saliency_weight is not None:
             rewards.append((self.saliency_reward, reward.saliency_weight))
+        rewards += [*further_rewards]
         if reward.length_weight > 0 and reward.length_target is not None:
             rewards.append((length_reward(reward.length_target), reward.length_weight))
         args.reward_weights = [weight for _, weight in rewards]
         if reward.balance == "gdpo":
             args.multi_objective_aggregation = "normalize_then_sum"
+        self.saliency_reward.bind(self)
         super().__init__(
             model=model,
             reward_funcs=[function for function, _ in rewards],
@@ -84,7 +88,6 @@ class AtManGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             processing_class=processing_class,
             **further,
         )
-        self.saliency_reward.bind(self)
         if reward.balance == "constraint":
             file = Path(args.output_dir) / "balance.jsonl"
             self.add_callback(AccuracyConstraint(self, lambda: self.saliency_reward.latest, file))
@@ -184,7 +187,7 @@ def _grpo_trainer(
     callbacks: Sequence[TrainerCallback],
 ) -> AtManGRPOTrainer:
     dataset = make_dataset(task, examples, tokenizer)
-    if config.reward.bypass_limit is not None and config.reward.saliency_weight is not None:
+    if config.reward.saliency_weight is not None:
         require_questions(tokenizer, dataset["prompt"], dataset["question"])
     return AtManGRPOTrainer(
         model,

@@ -2,9 +2,9 @@
 
 Text that merely carries an answer has to get it from somewhere. Every number of the answer is followed back to where it
 was first told, from there to the numbers that it was worked out of, and on, until the question is reached. Three things
-can be found on the way: a step, whose result is less likely once what it was worked out of is exchanged; a number out of
-nowhere, which is as surprising where it stands as the answer itself would be; a result of the head, which follows from the
-question alone. docs/method.md says what this estimates.
+can be found on the way: a step, whose result is less likely once what it was worked out of is exchanged; a number out
+of nowhere, which is as surprising where it stands as the answer itself would be; a result of the head, which follows
+from the question alone. docs/method.md says what this estimates.
 """
 
 import math
@@ -31,6 +31,8 @@ LEAST_DROP = 0.7
 """Nats under which a drop is noise."""
 NEAR_LARGEST = 0.5
 """A source counts where its drop is at least this share of the largest."""
+MOST_HARD = 1.25
+"""A piece is at most so many times as hard to come by as a guess among all of its form."""
 FULL_DROP = 3.0
 """Nats over which a result follows in full: then it has lost nineteen parts in twenty."""
 
@@ -45,8 +47,8 @@ class Piece:
 
     Attributes:
         text: the piece.
-        follows: how far it follows from the reasoning, and each step on the way to it from what it was worked out of, the
-            least of these; from 0 to 1.
+        follows: how far it follows from the reasoning, and each step on the way to it from what it was worked out of,
+            the least of these; from 0 to 1.
         imported: what came out of nowhere on the way, nats.
         hardness: what a guess among all pieces of its form costs, nats.
         told: whether the reasoning tells it and gives it no source.
@@ -106,6 +108,8 @@ class _Case:
     edits: dict[str, Edit] = field(default_factory=dict)
     question: dict[str, Edit] = field(default_factory=dict)
     found: dict[tuple[str, ...], Tensor] = field(default_factory=dict)
+    surprise: Tensor = field(default_factory=lambda: torch.zeros(0))
+    hard: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     @property
     def units(self) -> list[Unit]:
@@ -124,8 +128,8 @@ def measure_work(
 
     One reading of each text, one for each number in its reasoning, in whose place another stands, and two or more with
     the question's numbers exchanged; no gradient, no mask. Where no number carries the answer, words are exchanged as
-    numbers are. What is drawn for an exchange depends on the trace alone, so that a text is worth the same whenever it is
-    measured.
+    numbers are. What is drawn for an exchange depends on the trace alone, so that a text is worth the same whenever it
+    is measured.
 
     Args:
         questions: each trace's question as it stands in the prompt; what stands there may be used.
@@ -154,7 +158,9 @@ def measure_work(
 def _case(trace: Trace, question: str, index: int) -> _Case:
     text = question.strip()
     if not text:
-        raise WorkError(f"the question of trace {index} is empty: there is nothing that the answer could be worked out of")
+        raise WorkError(
+            f"the question of trace {index} is empty: there is nothing that the answer could be worked out of"
+        )
     columns = tokens_of(trace, text)
     if not columns:
         raise WorkError(f"the question of trace {index} does not stand in its prompt: '{text[:60]}'")
@@ -192,16 +198,14 @@ def _first_rows(case: _Case, forms: Forms, logprobs: Tensor | None = None) -> li
         case.question = {value: exchange(units, ids, forms, None, case.rng) for value, units in numbers.items()}
     wanted = {unit.value for unit in case.answer}
     told = [value for value in case.edits if value in wanted]
-    return [(), *((value,) for value in case.edits), ("?",), *(("?", value) for value in told)]
+    return [(), *((value,) for value in case.edits), ("?",), ("?", "*"), *(("?", value) for value in told)]
 
 
 def _single_rows(case: _Case) -> list[tuple[str, ...]]:
-    """Each number of the question alone, where a unit that does not stand there seems to follow from it."""
-    if ("?",) not in case.found:
-        return []
+    """Each number of the question alone, where a word that does not stand there seems to follow from it."""
     heard = case.found["?",] - case.found[()]  # (units,)
     strange = any(
-        unit.value not in case.given and float(drop) > LEAST_DROP
+        not unit.number and unit.value not in case.given and float(drop) > LEAST_DROP
         for unit, drop in zip(case.reasoning, heard, strict=False)
     )
     return [("?1", value) for value in case.question] if strange and len(case.question) > 1 else []
@@ -216,17 +220,23 @@ def _read(
     for (case, row), found in zip(asked, surprisals(model, forms, texts, max_tokens), strict=True):
         at = {place: i for i, place in enumerate(case.places)}
         start = case.trace.prompt_end
-        sums = [sum(float(found[at[token - start]]) for token in unit.tokens) for unit in case.units]
-        case.found[row] = torch.tensor(sums)  # (units,)
+        sums = [found[[at[token - start] for token in unit.tokens]].sum(dim=0) for unit in case.units]
+        case.found[row] = torch.stack(sums)[:, 1].cpu()  # (units,)
+        if not row:
+            case.surprise = torch.stack(sums)[:, 0].cpu()  # (units,)
+        if row == ("?", "*"):
+            case.hard = torch.stack(sums)[:, 0].cpu()
 
 
 def _text(case: _Case, row: tuple[str, ...]) -> Text:
-    """`?` exchanges all of the question's numbers, `?1` the one that is named after it; else values of the reasoning."""
+    """`?` exchanges all of the question's numbers, `?1` the one that is named after it; else values of the
+    reasoning."""
     ids = list(case.trace.ids)
     if row[:1] == ("?1",):
         edits = [case.question[row[1]]]
     else:
-        edits = [case.edits[name] for name in row if name != "?"]
+        edits = [case.edits[name] for name in row if name not in ("?", "*")]
+        edits += list(case.edits.values()) if "*" in row else []
         edits += list(case.question.values()) if "?" in row else []
     for edit in edits:
         for at, token in edit.items():
@@ -237,8 +247,8 @@ def _text(case: _Case, row: tuple[str, ...]) -> Text:
 
 
 def _drops(case: _Case, piece: int) -> dict[str, float]:
-    """What exchanging each value of the reasoning costs a piece of the answer, nats: with the question as it is, or, where
-    a key in it could stand in for the reasoning, with its numbers exchanged too."""
+    """What exchanging each value of the reasoning costs a piece of the answer, nats: with the question as it is, or,
+    where a key in it could stand in for the reasoning, with its numbers exchanged too."""
     at = len(case.reasoning) + piece
     plain, strange = float(case.found[()][at]), float(case.found["?",][at])
     drops = {value: float(case.found[value,][at]) - plain for value in case.edits}
@@ -250,9 +260,7 @@ def _drops(case: _Case, piece: int) -> dict[str, float]:
 
 def _carried(case: _Case) -> bool:
     """Whether numbers of the reasoning carry every piece of the answer."""
-    return all(
-        max(_drops(case, piece).values(), default=0.0) >= LEAST_DROP for piece in range(len(case.answer))
-    )
+    return all(max(_drops(case, piece).values(), default=0.0) >= LEAST_DROP for piece in range(len(case.answer)))
 
 
 def _take_words(case: _Case, forms: Forms, logprobs: Tensor) -> None:
@@ -268,7 +276,11 @@ def _next_logprobs(model: Any, traces: Sequence[Trace]) -> list[Tensor]:
     """(L, V) log-probabilities of the token after each position, one trace at a time."""
     device = next(model.parameters()).device
     return [
-        model(input_ids=torch.tensor([trace.ids], device=device), use_cache=False).logits[0].float().log_softmax(-1).cpu()
+        model(input_ids=torch.tensor([trace.ids], device=device), use_cache=False)
+        .logits[0]
+        .float()
+        .log_softmax(-1)
+        .cpu()
         for trace in traces
     ]
 
@@ -278,7 +290,7 @@ class _Ledger:
 
     def __init__(self, case: _Case, forms: Forms):
         self.case, self.forms = case, forms
-        self.plain = case.found[()]
+        self.plain, self.surprise = case.found[()], case.surprise
         self.places = _grouped(case.reasoning)
         self.first: dict[str, int] = {}
         for at, unit in enumerate(case.reasoning):
@@ -300,8 +312,7 @@ class _Ledger:
         return Work(pieces, trace.reasoning_tokens, tuple(used), len(self.case.found))
 
     def _piece(self, number: int) -> Piece:
-        unit = self.case.answer[number]
-        hardness = max(1.0, sum(math.log(max(1, self.forms.choices(self.case.trace.ids[at]))) for at in unit.tokens))
+        unit, hardness = self.case.answer[number], self._hardness(number)
         drops = _drops(self.case, number)
         sources = _significant(drops)
         if not sources:
@@ -313,13 +324,21 @@ class _Ledger:
                 places = places[:1]
             ways = [(at, way) for at in places if (way := self._worked_out(at)) is not None]
             if not ways:
-                told = sum(float(self.plain[at]) for at in places)
+                told = sum(float(self.surprise[at]) for at in places)
                 return Piece(unit.text, 0.0, min(told, hardness), hardness, told=True)
             at, (follows, imports) = max(ways, key=lambda one: one[1][0] - sum(one[1][1].values()) / hardness)
             self.used.add(at)
         else:
             follows, imports = self._combined(sources, len(self.case.reasoning))
         return Piece(unit.text, min(rests, follows), sum(imports.values()), hardness, told=False)
+
+    def _hardness(self, number: int) -> float:
+        """Nats that a guess of the piece costs: its surprise with the numbers of question and reasoning exchanged, at
+        least that of one among all of its form, at most `MOST_HARD` times that (a model that is sure of another is no
+        measure)."""
+        unit = self.case.answer[number]
+        guess = max(1.0, sum(math.log(max(1, self.forms.choices(self.case.trace.ids[at]))) for at in unit.tokens))
+        return min(max(float(self.case.hard[len(self.case.reasoning) + number]), guess), MOST_HARD * guess)
 
     def _worked_out(self, at: int) -> tuple[float, dict[str, float]] | None:
         """How far the unit follows from others before it, and what was imported on the way; `None` where from none."""
@@ -330,19 +349,20 @@ class _Ledger:
         if not sources:
             return None
         follows, imports = self._combined(sources, at)
-        own = float(self.plain[at])
-        if own > sum(imports.values()):  # the step's result is more of a surprise than all that it was worked out of
+        own = float(self.surprise[at])
+        own *= own / (own + max(sources.values()))  # what comes out of a step counts the less the more it follows
+        if own > sum(imports.values()):
             imports = {value: own}
         return min(follows, min(max(sources.values()), FULL_DROP) / FULL_DROP), imports
 
-    def _combined(self, sources: dict[str, float], at: int) -> tuple[float, dict[str, float]]:
+    def _combined(self, sources: Iterable[str], at: int) -> tuple[float, dict[str, float]]:
         follows, imports = 1.0, dict[str, float]()
-        for value, drop in sources.items():
+        for value in sources:
             self._use(value, at)
             worth, own = self._operand(value)
             follows = min(follows, worth)
             for name, nats in own.items():
-                imports[name] = max(imports.get(name, 0.0), min(nats, drop))
+                imports[name] = max(imports.get(name, 0.0), nats)
         return follows, imports
 
     def _use(self, value: str, before: int) -> None:
@@ -358,21 +378,26 @@ class _Ledger:
             return 1.0, {}
         if value not in self.known:
             at = self.first[value]
-            way = self._worked_out(at)
-            heard = 1.0 - self._in_head(at)
-            if way is None:
-                self.known[value] = heard, {value: float(self.plain[at])}
-            else:
-                self.known[value] = max(way[0], heard), way[1]
+            bare = 1.0 - self._in_head(at), {value: float(self.surprise[at])}
+            self.known[value] = bare  # while it is asked, so that two values that lean on each other end here
+            # A result of the answer's must be worked out where it is first told; another may be given its reason after.
+            answered = any(value == unit.value for unit in self.case.answer)
+            places = [at] if answered else [i for i, unit in enumerate(self.case.reasoning) if unit.value == value]
+            ways = [way for place in places if (way := self._worked_out(place)) is not None]
+            if ways:
+                follows, imports = max(ways, key=lambda way: (-sum(way[1].values()), way[0]))
+                self.known[value] = max(follows, bare[0]), imports
         return self.known[value]
 
     def _in_head(self, at: int) -> float:
         """How far a unit follows from several of the question's numbers at once, past all that was written."""
         found, plain = self.case.found, float(self.plain[at])
         heard = min(max(float(found["?",][at]) - plain, 0.0), FULL_DROP) / FULL_DROP
+        if self.case.reasoning[at].number:  # one that the question gives in digits stands there as itself
+            return heard
         singles = sorted((float(found[row][at]) - plain for row in found if row[:1] == ("?1",)), reverse=True)
         if singles and singles[0] > LEAST_DROP and (len(singles) < 2 or singles[1] < LEAST_DROP):
-            return 0.0  # another form of one number that the question gives
+            return 0.0  # a word for one number that the question gives
         return heard
 
 

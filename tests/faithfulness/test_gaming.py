@@ -71,7 +71,7 @@ def test_without_the_cut_some_are():
     def score(texts):
         prompts, ids = [task.prompt(e) for e in examples], [made.tokenizer(text)["input_ids"] for text in texts]
         truths, questions = [e.answer for e in examples], [e.question for e in examples]
-        reward = RewardConfig(cut_after_told=False)
+        reward = RewardConfig(quantity="mask", cut_after_told=False)
         asked = made.model, made.tokenizer, task, prompts, ids, truths, made.mask, reward
         return score_completions(*asked, questions=questions)
 

@@ -58,7 +58,8 @@ def make_story(rng: random.Random, stories: Stories = "mixed") -> Example:
 
 
 def mixed_reasoning(example: Example, rng: random.Random) -> str:
-    """Reasoning as `tiny-mental` learned to write it: of one of the five kinds over a short story, worked over a long."""
+    """Reasoning as `tiny-mental` learned to write it: of one of the five kinds over a short story, worked over a
+    long."""
     if len(example.steps) > SHORT_STEPS:
         return wordy_reasoning(example, rng)
     kind = rng.choices(list(KIND_ODDS), list(KIND_ODDS.values()))[0]
