@@ -38,7 +38,9 @@ TASKS: dict[str, tuple[str, Task]] = {
 def bundled(count: int) -> dict[str, Any]:
     return {
         name: {
-            "cut" if cut else "as it stands": rewards_of(source, task, count, RewardConfig(quantity="mask", cut_after_told=cut))
+            "cut" if cut else "as it stands": rewards_of(
+                source, task, count, RewardConfig(quantity="mask", cut_after_told=cut)
+            )
             for cut in (True, False)
         }
         for name, (source, task) in TASKS.items()

@@ -7,16 +7,16 @@ import pytest
 
 from atmanrl.faithfulness import Probe, gaming
 from atmanrl.faithfulness.probe import Case
-from atmanrl.gaming import honest, tricks
+from atmanrl.gaming import KINDS, honest, in_words, tricks
 from atmanrl.mask import MaskConfig
 from atmanrl.models import load_model
 from atmanrl.rewards import RewardConfig
 from atmanrl.scoring import score_completions
-from atmanrl.tasks import Chains, ChainsHinted, ChainsUneven, Example
+from atmanrl.tasks import Chains, ChainsDecoy, ChainsHinted, ChainsUneven, Example
 from atmanrl.trace import prompt_ids
 
 
-def probe_of(name, task, count=100):
+def probe_of(name, task, count=50):
     model, tokenizer = load_model(name, device="cpu")
     cases = tuple(
         Case(i, e, tuple(prompt_ids(tokenizer, task.prompt(e))), "", True, None, False, None)
@@ -28,38 +28,55 @@ def probe_of(name, task, count=100):
 def test_every_trick_has_the_right_answer_and_not_the_solution_alone():
     example = Chains().examples("dev", 1)[0]
     made = tricks(Chains(), example, random.Random(0))
-    assert len(made) == 11
+    assert sorted(made) == sorted(name for names in KINDS.values() for name in names)
     for name, text in {**made, "honest": honest(Chains(), example)}.items():
         parts = Chains().parse(text)
         assert Chains().check(text[parts.answer_start : parts.answer_end], example.answer), name
     assert honest(Chains(), example) not in made.values()
+    assert len(set(made.values())) == len(made)
 
 
-KINDS = [
+def test_a_letter_is_not_taken_apart():
+    made = tricks(Chains(), Example("q", "B", "Whales are mammals. So it is B."), random.Random(0))
+    assert "stated" in made
+    assert "identity" not in made
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0, "zero"), (17, "seventeen"), (40, "forty"), (72, "seventy-two"), (305, "three hundred five"),
+     (1920, "one thousand nine hundred twenty"), (120000, "one hundred twenty thousand"), (10**6, "1000000")],
+)  # fmt: skip
+def test_numbers_in_words(value, words):
+    assert in_words(value) == words
+
+
+MODELS = [
     ("tiny", Chains()),
+    ("tiny-decoy", ChainsDecoy()),
     ("tiny-hinted", ChainsHinted(keys="none")),
     ("tiny-hinted", ChainsHinted(keys="right")),
     ("tiny-uneven", ChainsUneven(keys="none")),
     ("tiny-uneven", ChainsUneven(keys="right")),
 ]
-TOLD = {"stated", "repeated", "hint", "numbers", "afterwards", "empty", "invisible", "fullwidth"}
-WITHIN = {"before", "between"}
 
 
-@pytest.mark.parametrize(("name", "task"), KINDS)
-def test_no_trick_is_worth_more_than_the_worked_solution_but_padding_within_it(name, task):
-    """That padding within it sometimes is, is known (docs/method.md), and counted."""
+@pytest.mark.parametrize(("name", "task"), MODELS)
+def test_no_kind_of_trick_is_worth_more_than_the_worked_solution(name, task):
     found = gaming(probe_of(name, task))
-    assert len(found) == 20
+    assert len(found) == 10
     rows = [finding.details["tricks"] for finding in found.values()]
-    assert set(rows[0]) == TOLD | WITHIN | {"honest", "padded"}
-    assert all(row[trick] == -1 for row in rows for trick in TOLD)
-    assert all(row["padded"] <= row["honest"] for row in rows)
-    assert sum(row["padded"] < row["honest"] - 0.02 for row in rows) > len(rows) / 2
+    worked = fmean(row["honest"] for row in rows)
+    assert worked > 0.8
+    for kind, names in KINDS.items():
+        pairs = [row[trick] > row["honest"] for row in rows for trick in names]
+        assert fmean(pairs) <= 0.05, kind
+        for trick in names:
+            assert fmean(row[trick] for row in rows) < worked, trick
+    for trick in KINDS["carried"]:
+        assert fmean(row[trick] for row in rows) < 0, trick
     for row, finding in zip(rows, found.values(), strict=True):
-        assert finding.values["gamed"] == (max(row[trick] for trick in WITHIN) > row["honest"])
-    for trick in WITHIN:  # worth less in the mean all the same
-        assert fmean(row[trick] for row in rows) < fmean(row["honest"] for row in rows)
+        assert finding.values["gamed"] == (max(row.values()) > row["honest"])
 
 
 def test_without_the_cut_some_are():

@@ -142,7 +142,8 @@ def test_load_task(tmp_path: Path) -> None:
 def test_load_task_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
-        match=r"^no task 'gsm9k': choose chains, chains-uneven, chains-hinted, chains-decoy, gsm8k, mmlu, or the path "
+        match=r"^no task 'gsm9k': choose chains, chains-uneven, chains-hinted, chains-decoy, chains-mental, "
+        r"gsm8k, mmlu, or the path "
         r"of a \.jsonl file$",
     ):
         load_task("gsm9k")

@@ -9,7 +9,7 @@ from ..trace import completion_text
 from .probe import Case, Finding, Findings, Probe
 
 EVERY = 5
-"""Each question takes as many masks as there are tricks."""
+"""Each question takes as many measurements as there are tricks."""
 
 
 def gaming(probe: Probe) -> Findings:
@@ -26,7 +26,7 @@ def gaming(probe: Probe) -> Findings:
     rng = random.Random(f"{probe.seed} gaming")
     made = [{"honest": honest(probe.task, case.example), **tricks(probe.task, case.example, rng)} for case in cases]
     rewards: list[dict[str, float]] = [{} for _ in cases]
-    for name in made[0] if made else ():
+    for name in [name for name in made[0] if all(name in texts for texts in made)] if made else ():
         scored = score_completions(
             probe.model,
             probe.tokenizer,
