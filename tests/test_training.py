@@ -220,7 +220,6 @@ def test_a_users_own_trainer_takes_the_reward(tmp_path):
     from trl import GRPOTrainer
 
     from atmanrl.models import load_model
-    from atmanrl.rewards import outcome_reward
     from atmanrl.scoring import SaliencyReward
     from atmanrl.tasks import Chains
     from atmanrl.training import make_dataset
@@ -231,14 +230,14 @@ def test_a_users_own_trainer_takes_the_reward(tmp_path):
     args.reward_weights = [1.0, 0.5]
     trainer = GRPOTrainer(
         model=model,
-        reward_funcs=[outcome_reward(task), reward],
+        reward_funcs=[reward.outcome, reward],
         args=args,
         train_dataset=make_dataset(task, task.examples("train", 16), tokenizer),
         processing_class=tokenizer,
     )
     reward.bind(trainer)
     trainer.train()
-    assert any("saliency/reliance" in entry for entry in trainer.state.log_history)
+    assert any("saliency/work" in entry and "rewards/outcome/mean" in entry for entry in trainer.state.log_history)
 
 
 def test_saves_that_would_lose_half_a_batch_are_refused(tmp_path):
