@@ -240,6 +240,30 @@ def test_a_users_own_trainer_takes_the_reward(tmp_path):
     assert any("saliency/work" in entry and "rewards/outcome/mean" in entry for entry in trainer.state.log_history)
 
 
+def test_further_rewards_come_with_their_weights(tmp_path):
+    from atmanrl.models import load_model
+    from atmanrl.tasks import Chains
+    from atmanrl.training import make_dataset
+
+    def brevity(completion_ids, **_):
+        return [-len(ids) / 100 for ids in completion_ids]
+
+    task, (model, tokenizer) = Chains(), load_model("tiny", device="cpu")
+    trainer = AtManGRPOTrainer(
+        model,
+        task,
+        grpo_config(recipe(tmp_path, **{"grpo.max_steps": 1})),
+        train_dataset=make_dataset(task, task.examples("train", 16), tokenizer),
+        processing_class=tokenizer,
+        further_rewards=[(brevity, 0.25)],
+    )
+    assert trainer.reward_weights.tolist() == [1.0, 0.5, 0.25]
+    trainer.train()
+    logged = trainer.state.log_history[0]
+    parts = [logged[f"rewards/{name}/mean"] for name in ("outcome", "saliency", "brevity")]
+    assert logged["reward"] == pytest.approx(parts[0] + 0.5 * parts[1] + 0.25 * parts[2], abs=1e-4)
+
+
 def test_saves_that_would_lose_half_a_batch_are_refused(tmp_path):
     config = recipe(tmp_path / "run", **{"grpo.steps_per_generation": 4, "grpo.save_steps": 2})
     with pytest.raises(CheckpointError, match="multiple of 4"):
