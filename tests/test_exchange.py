@@ -51,14 +51,13 @@ def test_surprisals_are_those_of_whole_forwards(tiny):
     for prompt in prompts:
         for reasoning in (TEXT, " 3 + 4 = 7."):
             ids = tuple(tokenizer(reasoning, add_special_tokens=False)["input_ids"])
-            texts.append(Text(prompt, ids, (0, 2, len(ids) - 1)))
+            texts.append(Text(prompt, ids, (0, 2, len(ids) - 1), (ids[0], ids[2], ids[-1])))
             texts.append(Text(prompt, ids, (1, 4), (ids[4], ids[1])))
     with frozen(model), torch.no_grad():
         found = surprisals(model, forms, texts)
         for text, some in zip(texts, found, strict=True):
             logits = model(input_ids=torch.tensor([[*text.prompt, *text.ids]])).logits[0]
-            targets = text.targets or [text.ids[place] for place in text.places]
-            for place, target, (among_all, among_form) in zip(text.places, targets, some, strict=True):
+            for place, target, (among_all, among_form) in zip(text.places, text.targets, some, strict=True):
                 row = logits[len(text.prompt) + place - 1]
                 assert float(among_all) == pytest.approx(float(-row.log_softmax(-1)[target]), abs=1e-3)
                 form = forms.of[target]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from atmanrl import scoring
-from atmanrl.bypass import Bypass, BypassError
+from atmanrl.bypass import Bypass
 from atmanrl.gaming import honest
 from atmanrl.mask import MaskConfig
 from atmanrl.models import load_model
@@ -209,7 +209,7 @@ def test_a_question_that_is_not_in_the_prompt_raises(tiny):
 
 def test_questions_that_their_prompts_do_not_hold_are_found_before_a_training(tiny):
     require_questions(tiny[1], [PROMPT, KEYED], [STORY, f" {STORY} "])
-    with pytest.raises(BypassError, match="row 1's question does not stand in its prompt"):
+    with pytest.raises(RewardError, match="question of row 1 does not stand in its prompt"):
         require_questions(tiny[1], [PROMPT, PROMPT], [STORY, "Where is it?"])
 
 

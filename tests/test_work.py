@@ -1,10 +1,14 @@
 """Work: steps are followed back to the question, and what comes out of nowhere or out of the head is no work."""
 
+import copy
 import random
 from statistics import fmean
 
 import pytest
+import torch
 
+from atmanrl import work
+from atmanrl.exchange import surprisals
 from atmanrl.models import load_model
 from atmanrl.tasks import Chains, ChainsMental
 from atmanrl.tasks.chains import FILLERS
@@ -90,6 +94,35 @@ def test_no_part_of_the_model_is_left_changed(tiny, stories):
     before = model.config._attn_implementation, model.training, [p.requires_grad for p in model.parameters()]
     works(tiny, Chains(), stories[:1], [stories[0].reasoning])
     assert (model.config._attn_implementation, model.training, [p.requires_grad for p in model.parameters()]) == before
+
+
+def test_an_answer_without_a_number_or_word_is_no_work(tiny):
+    model, tokenizer = tiny
+    trace = Trace.from_text(tokenizer, "How many?\nThink:", " +.", " =", " -")
+    (found,) = measure_work(model, tokenizer, [trace], ["How many?"])
+    assert (found.pieces, found.value, found.used_share) == ((), -1.0, 0.0)
+
+
+def test_equal_traces_are_read_once(tiny, stories, monkeypatch):
+    read = []
+
+    def counted(model, forms, texts, max_tokens):
+        read.extend(texts)
+        return surprisals(model, forms, texts, max_tokens)
+
+    monkeypatch.setattr(work, "surprisals", counted)
+    once = works(tiny, Chains(), stories[:1], [stories[0].reasoning])
+    count = len(read)
+    assert works(tiny, Chains(), stories[:1] * 3, [stories[0].reasoning] * 3) == once * 3
+    assert len(read) == 2 * count
+
+
+def test_weights_that_are_broken_raise(tiny, stories):
+    broken = copy.deepcopy(tiny[0])
+    with torch.no_grad():
+        broken.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(WorkError, match="NaN"):
+        works((broken, tiny[1]), Chains(), stories[:1], [stories[0].reasoning])
 
 
 def test_questions_that_are_empty_or_elsewhere_are_refused(tiny, stories):

@@ -48,14 +48,15 @@ class Forms:
         return len(self.members[form]) if form >= 0 else 0
 
 
-_forms: "weakref.WeakKeyDictionary[Any, Forms]" = weakref.WeakKeyDictionary()
+_forms: "weakref.WeakKeyDictionary[Any, dict[int, Forms]]" = weakref.WeakKeyDictionary()
 
 
 def forms_of(tokenizer: Any, size: int) -> Forms:
-    """The forms of a tokenizer's ids below `size`; computed once a tokenizer."""
-    if tokenizer not in _forms:
-        _forms[tokenizer] = _read_forms(tokenizer, size)
-    return _forms[tokenizer]
+    """The forms of a tokenizer's ids below `size`, a model's vocabulary; computed once for both."""
+    known = _forms.setdefault(tokenizer, {})
+    if size not in known:
+        known[size] = _read_forms(tokenizer, size)
+    return known[size]
 
 
 def _read_forms(tokenizer: Any, size: int) -> Forms:
@@ -142,13 +143,18 @@ def _drawn(token: int, forms: Forms, logprobs: Tensor, rng: random.Random) -> in
 
 @dataclass(frozen=True)
 class Text:
-    """A text to be read: a prompt, the ids after it, and the places among these whose surprisal is asked for."""
+    """A text to be read.
+
+    Attributes:
+        prompt, ids: the prompt's ids, and those after it.
+        places: positions among `ids`.
+        targets: the ids whose surprisal is asked for in these, which need not be the text's own.
+    """
 
     prompt: tuple[int, ...]
     ids: tuple[int, ...]
     places: tuple[int, ...]
-    targets: tuple[int, ...] = ()
-    """Ids whose surprisal is asked for at each place, by default the text's own."""
+    targets: tuple[int, ...]
 
 
 def surprisals(model: nn.Module, forms: Forms, texts: Sequence[Text], max_tokens: int = 16_384) -> list[Tensor]:
@@ -243,12 +249,12 @@ class _Prompts:
 
 
 def _surprisal(forms: Forms, logits: Tensor, text: Text) -> Tensor:
-    """Of the text's tokens in its places, under logits (S, V): (S, 2) nats."""
-    targets = text.targets or tuple(text.ids[place] for place in text.places)
-    found = []
-    for row, target in zip(logits, targets, strict=True):  # (V,)
-        form = int(forms.of[target])
-        among = row if form < 0 else row[forms.members[form].to(row.device)]
-        totals = torch.stack([row.logsumexp(dim=-1), among.logsumexp(dim=-1)])  # (2,)
-        found.append(totals - row[target])
-    return torch.stack(found) if found else logits.new_zeros(0, 2)
+    """Of the text's targets in its places, under logits (S, V): (S, 2) nats."""
+    targets = torch.tensor(text.targets, dtype=torch.long)  # (S,)
+    own = logits.gather(1, targets[:, None].to(logits.device))  # (S, 1)
+    among_all = logits.logsumexp(dim=1)  # (S,)
+    among_form, kinds = among_all.clone(), forms.of[targets]  # (S,), (S,)
+    for kind in {kind for kind in kinds.tolist() if kind >= 0}:
+        rows = (kinds == kind).to(logits.device)
+        among_form[rows] = logits[rows][:, forms.members[kind].to(logits.device)].logsumexp(dim=1)
+    return torch.stack([among_all, among_form], dim=1) - own

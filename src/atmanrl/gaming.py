@@ -23,7 +23,8 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 KINDS: dict[str, tuple[str, ...]] = {
     "carried": ("stated", "repeated", "numbers", "invisible", "empty", "bare", "identity", "neutral", "inverse",
                 "halved", "algebra", "percent", "in_words", "fullwidth", "apart"),
-    "fake derivation": ("made_up",),
+    "partly carried": ("offset", "half_words"),
+    "fake derivation": ("made_up", "given"),
     "after the fact": ("afterwards", "checked"),
     "padding": ("padded", "before", "between"),
     "key": ("hint", "key_step"),
@@ -51,10 +52,13 @@ def tricks(task: Task, example: Example, rng: random.Random) -> dict[str, str]:
     halved      each as half of its double
     algebra     each as the solution of an equation that is made to fit
     percent     each as a tenth of ten times as much
+    offset      each as the nearest of the question's numbers and what is missing to it
+    half_words  each as a sum of which the larger part is in words
     in_words    each told in English words
     fullwidth   the answer told in full-width digits
     apart       each told digit by digit
     made_up     each as the result of an equation that is not true
+    given       the same over the question's own numbers
     afterwards  the answer first, then the solution as its reason
     checked     the answer, checked by an equation that would hold for any
     padded      the solution with numbers after it that nothing needs
@@ -82,24 +86,28 @@ def tricks(task: Task, example: Example, rng: random.Random) -> dict[str, str]:
         "before": f"{padding} {reasoning}",
         "between": f"{reasoning[:last]} {padding} {reasoning[last:].lstrip()}".lstrip(),
         "hint": f"The answer key says {answer}.",
-        **_by_number(answer, rng),
+        **_by_number(answer, example.question, rng),
     }
     end = f"{task.cue}{task.answer_text(example)}"
     return {name: f" {text}{end}" if text else end for name, text in thought.items()}
 
 
-def _by_number(answer: str, rng: random.Random) -> dict[str, str]:
+def _by_number(answer: str, question: str, rng: random.Random) -> dict[str, str]:
     """The tricks that take an answer's numbers apart; none where it is made of anything else."""
     parts = answer.replace(",", "").split()
     if not parts or not all(part.isascii() and part.isdecimal() for part in parts):
         return {}
     values = [int(part) for part in parts]
+    asked = [int(number) for number in re.findall(r"[0-9]+", question)] or [1]
 
     def each(form: Callable[[int], str]) -> str:
         return " ".join(form(value) for value in values)
 
-    def made_up(value: int) -> str:
-        left, right = rng.randint(2, 40), rng.randint(2, 9)
+    def offset(value: int) -> str:
+        near = min((number for number in asked if number != value), key=lambda number: abs(number - value), default=1)
+        return f"{near} {'+' if value > near else '-'} {abs(value - near)} = {value}."
+
+    def made_up(value: int, left: int, right: int) -> str:
         return f"{left} {'-' if left + right == value else '+'} {right} = {value}."
 
     def inverse(value: int) -> str:
@@ -117,7 +125,10 @@ def _by_number(answer: str, rng: random.Random) -> dict[str, str]:
         "in_words": "It is " + " and ".join(in_words(v) for v in values) + ".",
         "fullwidth": "So it is " + "".join(chr(ord(c) + 0xFEE0) if c.isdigit() else c for c in answer) + ".",
         "apart": each(lambda v: " ".join(str(v)) + "."),
-        "made_up": each(made_up),
+        "made_up": each(lambda v: made_up(v, rng.randint(2, 40), rng.randint(2, 9))),
+        "given": each(lambda v: made_up(v, rng.choice(asked), rng.choice(asked))),
+        "offset": each(offset),
+        "half_words": each(lambda v: f"{in_words(v - 2)} plus 2 = {v}." if v > 1 else f"zero plus {v} = {v}."),
         "key_step": each(lambda v: f"The key says {v}, and {v} * 1 = {v}."),
     }
 

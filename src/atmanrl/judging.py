@@ -1,6 +1,5 @@
 """Completions taken apart and judged, once for all rewards: one text, one parse, one check."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from .generation import before_end, end_ids
-from .rewards import RewardError
+from .rewards import RewardDataError
 from .tasks import Task
 from .trace import Prompt, Trace, completion_text, prompt_ids
 
@@ -60,7 +59,7 @@ class Judge:
             template: further arguments of the chat template, as the prompts were rendered with.
 
         Raises:
-            RewardError: a right answer is empty or has several lines; the message names the row.
+            RewardDataError: a right answer is empty or has several lines; the message names the row.
         """
         stops = end_ids(model, tokenizer)
         before: dict[str, list[int]] = {}
@@ -68,7 +67,7 @@ class Judge:
         judged = []
         for row, (prompt, ids, truth) in enumerate(zip(prompts, completion_ids, truths, strict=True)):
             _require_one_line(truth, row)
-            asked = json.dumps(prompt)
+            asked = repr(prompt)
             key = (asked, tuple(int(i) for i in ids), truth)
             one = found.get(key) or self._kept.get(key)
             if one is None:
@@ -96,6 +95,6 @@ class Judge:
 def _require_one_line(truth: str, row: int) -> None:
     if not truth.strip() or len(truth.strip().splitlines()) > 1:
         shown = "is empty" if not truth.strip() else f"has several lines ('{truth.strip().splitlines()[0][:40]} ...')"
-        raise RewardError(
+        raise RewardDataError(
             f"the right answer of row {row} {shown}: let the dataset's column 'answer' hold the final answer alone"
         )

@@ -16,6 +16,10 @@ class RewardError(RuntimeError):
     """A reward cannot be computed; it is raised, never turned into a number."""
 
 
+class RewardDataError(RewardError, ValueError):
+    """A reward cannot be computed because of a row of the user's."""
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class RewardConfig:
     """How outcome and saliency are weighed.

@@ -1,15 +1,25 @@
 """Completions scored by the policy that wrote them, and the saliency reward of a GRPO trainer."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
-from .bypass import Bypass, BypassError, measure_bypass
+from .bypass import Bypass, measure_bypass
 from .judging import Judge, Judged
 from .mask import MaskConfig, learn_mask
-from .rewards import CORRECT, WRONG, RewardConfig, RewardError, over_processes, saliency_reward, text_of, work_reward
+from .rewards import (
+    CORRECT,
+    WRONG,
+    RewardConfig,
+    RewardDataError,
+    RewardError,
+    over_processes,
+    saliency_reward,
+    text_of,
+    work_reward,
+)
 from .saliency import Saliency
 from .tasks import Task
 from .told import before_told, told_at_once, with_rest
@@ -94,9 +104,17 @@ def _score(
         _question(trace, prompts[i], None if questions is None else questions[i], i)
         for i, trace in zip(rows, traces, strict=True)
     ]
-    measure = _by_work if reward.quantity == "work" else _by_mask
-    found = dict(zip(rows, measure(model, tokenizer, judged, rows, traces, asked, mask, reward), strict=True))
-    return [found.get(i) or _unmeasured(one) for i, one in enumerate(judged)]
+    try:
+        if reward.quantity == "work":
+            found = _by_work(model, tokenizer, traces, asked, mask)
+        else:
+            found = _by_mask(model, tokenizer, traces, asked, mask, reward)
+    except ValueError as error:
+        raise RewardError(f"saliency reward: {error}") from error
+    scored = [_unmeasured(one) for one in judged]
+    for i, one in zip(rows, found, strict=True):
+        scored[i] = one if judged[i].correct else replace(one, correct=False, reward=0.0)
+    return scored
 
 
 def _unmeasured(judged: Judged) -> Scored:
@@ -110,62 +128,41 @@ def _question(trace: Trace, prompt: Prompt, question: str | None, row: int) -> s
         RewardError: it is empty, or is not there.
     """
     text = question if question is not None else prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
-    mend = "let the dataset's column 'question' hold it as the prompt does"
-    if not text.strip():
-        raise RewardError(f"saliency reward: the question of row {row} is empty: {mend}")
-    if text.strip() not in trace.text(trace.prompt):
-        raise RewardError(
-            f"saliency reward: the question of row {row} does not stand in its prompt ('{text.strip()[:60]}'): {mend}"
-        )
+    _require_question(trace.text(trace.prompt), text, row)
     return text
 
 
 def _by_work(
-    model: nn.Module,
-    tokenizer: Any,
-    judged: Sequence[Judged],
-    rows: list[int],
-    traces: list[Trace],
-    questions: list[str],
-    mask: MaskConfig,
-    reward: RewardConfig,
-) -> Iterator[Scored]:
-    try:
-        works = measure_work(model, tokenizer, traces, questions, mask.matmuls, mask.max_tokens)
-    except ValueError as error:
-        raise RewardError(f"saliency reward: {error}") from error
-    for row, work in zip(rows, works, strict=True):
-        correct = judged[row].correct
-        value = work_reward(work.value, work.used_share) if correct else 0.0
-        yield Scored(correct, None, value, work=work)
+    model: nn.Module, tokenizer: Any, traces: list[Trace], questions: list[str], mask: MaskConfig
+) -> list[Scored]:
+    """Traces of right answers."""
+    works = measure_work(model, tokenizer, traces, questions, mask.matmuls, mask.max_tokens)
+    return [Scored(True, None, work_reward(work.value, work.used_share), work=work) for work in works]
 
 
 def _by_mask(
     model: nn.Module,
     tokenizer: Any,
-    judged: Sequence[Judged],
-    rows: list[int],
     traces: list[Trace],
     questions: list[str],
     mask: MaskConfig,
     reward: RewardConfig,
-) -> Iterator[Scored]:
-    """Each trace is cut where its answer was told; its saliency is of all its tokens."""
+) -> list[Scored]:
+    """The same; each is cut where its answer was told, and its saliency is of all its tokens."""
     shorter, tokens = traces, mask.max_tokens * 4
     bypasses: list[Bypass | None] = [None] * len(traces)
-    try:
-        if reward.cut_after_told:
-            shorter = before_told(model, tokenizer, traces, reward.margin, mask.matmuls, tokens)
-        if reward.bypass_limit is not None:
-            bypasses = [*measure_bypass(model, shorter, questions, mask.matmuls, tokens)]
-        learned = learn_mask(model, shorter, mask, [_unread(bypass, reward.margin) for bypass in bypasses])
-    except ValueError as error:
-        raise RewardError(f"saliency reward: {error}") from error
-    for row, trace, cut, one, bypass in zip(rows, traces, shorter, learned, bypasses, strict=True):
-        correct, saliency = judged[row].correct, with_rest(one, trace.reasoning_tokens)
+    if reward.cut_after_told:
+        shorter = before_told(model, tokenizer, traces, reward.margin, mask.matmuls, tokens)
+    if reward.bypass_limit is not None:
+        bypasses = [*measure_bypass(model, shorter, questions, mask.matmuls, tokens)]
+    learned = learn_mask(model, shorter, mask, [_unread(bypass, reward.margin) for bypass in bypasses])
+    scored = []
+    for trace, cut, one, bypass in zip(traces, shorter, learned, bypasses, strict=True):
+        saliency = with_rest(one, trace.reasoning_tokens)
         at_once = reward.cut_after_told and told_at_once(trace.text(trace.reasoning), trace.text(trace.answer))
-        value = 0.0 if not correct else -1.0 if at_once else _mask_reward(saliency, bypass, reward)
-        yield Scored(correct, saliency, value, bypass, len(saliency.gates) - len(cut.reasoning))
+        value = -1.0 if at_once else _mask_reward(saliency, bypass, reward)
+        scored.append(Scored(True, saliency, value, bypass, len(saliency.gates) - len(cut.reasoning)))
+    return scored
 
 
 def _mask_reward(saliency: Saliency, bypass: Bypass | None, reward: RewardConfig) -> float:
@@ -180,18 +177,24 @@ def _unread(bypass: Bypass | None, margin: float) -> range:
 
 
 def require_questions(tokenizer: Any, prompts: Sequence[Prompt], questions: Sequence[str]) -> None:
-    """Refuse before a training the questions that bypass would not find in their prompts.
+    """Refuse before a training the questions that the reward would not find in their prompts.
 
     Raises:
-        BypassError: one is not there as it is once the prompt is tokenized.
+        RewardDataError: one is empty, or is not there as it is once the prompt is tokenized.
     """
     for row, (prompt, question) in enumerate(zip(prompts, questions, strict=True)):
-        text = tokenizer.decode(prompt_ids(tokenizer, prompt), skip_special_tokens=False)
-        if question.strip() not in text:
-            raise BypassError(
-                f"saliency reward: row {row}'s question does not stand in its prompt ('{question.strip()[:60]}'): the "
-                "template or the tokenizer changed it; mend the row, or set reward.bypass_limit to null"
-            )
+        _require_question(tokenizer.decode(prompt_ids(tokenizer, prompt), skip_special_tokens=False), question, row)
+
+
+def _require_question(prompt: str, question: str, row: int) -> None:
+    mend = "let the dataset's column 'question' hold it as the prompt does"
+    if not question.strip():
+        raise RewardDataError(f"saliency reward: the question of row {row} is empty: {mend}")
+    if question.strip() not in prompt:
+        raise RewardDataError(
+            f"saliency reward: the question of row {row} does not stand in its prompt ('{question.strip()[:60]}'): "
+            f"the template or the tokenizer changed it, or it is another; {mend}"
+        )
 
 
 class SaliencyReward:

@@ -51,14 +51,12 @@ class Piece:
             the least of these; from 0 to 1.
         imported: what came out of nowhere on the way, nats.
         hardness: what a guess among all pieces of its form costs, nats.
-        told: whether the reasoning tells it and gives it no source.
     """
 
     text: str
     follows: float
     imported: float
     hardness: float
-    told: bool
 
     @property
     def value(self) -> float:
@@ -74,13 +72,11 @@ class Work:
         pieces: the answer's.
         tokens: texts of the reasoning's tokens.
         used: of each, whether it stands in a sentence on a piece's way back to the question.
-        rows: texts that were read for this, of about the reasoning's length.
     """
 
     pieces: tuple[Piece, ...]
     tokens: tuple[str, ...]
     used: tuple[bool, ...]
-    rows: int
 
     @property
     def value(self) -> float:
@@ -93,27 +89,41 @@ class Work:
         return sum(self.used) / len(self.used)
 
 
+Row = tuple[str, ...]
+"""A reading of a trace, by what is exchanged in it: values of the reasoning by themselves; `*`, all of them; `?`, the
+question's numbers; `?1` and one of these, that alone."""
+
+
 @dataclass
 class _Case:
-    """One trace under way: its units, its edits, and the surprisal of every unit under each edit."""
+    """One trace under way: its units, other values in their place, and what each reading found."""
 
     trace: Trace
     reasoning: list[Unit]
     answer: list[Unit]
     given: set[str]
-    asked: dict[str, list[Unit]]
-    places: tuple[int, ...]
+    question: dict[str, Edit]
     rng: random.Random
-    words: bool = False
     edits: dict[str, Edit] = field(default_factory=dict)
-    question: dict[str, Edit] = field(default_factory=dict)
-    found: dict[tuple[str, ...], Tensor] = field(default_factory=dict)
-    surprise: Tensor = field(default_factory=lambda: torch.zeros(0))
-    hard: Tensor = field(default_factory=lambda: torch.zeros(0))
+    found: dict[Row, Tensor] = field(default_factory=dict)
+    """(units, 2) surprisals of each unit of reasoning and answer, as `surprisals` gives them."""
 
     @property
     def units(self) -> list[Unit]:
         return [*self.reasoning, *self.answer]
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Positions of the units' tokens after the prompt."""
+        return tuple(sorted({at - self.trace.prompt_end for unit in self.units for at in unit.tokens}))
+
+    def surprise(self, at: int, row: Row = ()) -> float:
+        """How surprising the unit is where it stands, nats."""
+        return float(self.found[row][at, 0])
+
+    def drop(self, at: int, row: Row, than: Row = ()) -> float:
+        """What the unit loses among others of its form by what `row` exchanges and `than` does not, nats."""
+        return float(self.found[row][at, 1] - self.found[than][at, 1])
 
 
 def measure_work(
@@ -142,20 +152,23 @@ def measure_work(
     """
     require_mask_support(model)
     forms = forms_of(tokenizer, vocabulary_size(model))
-    cases = [_case(trace, question, i) for i, (trace, question) in enumerate(zip(traces, questions, strict=True))]
+    asked = list(zip(traces, questions, strict=True))
+    cases = {one: _case(*one, asked.index(one), forms) for one in dict.fromkeys(asked)}  # equal ones once
+    _measure(model, forms, list(cases.values()), matmuls, max_tokens)
+    works = {one: _Ledger(case, forms).work() for one, case in cases.items()}
+    return [works[one] for one in asked]
+
+
+def _measure(model: nn.Module, forms: Forms, cases: list[_Case], matmuls: Matmuls, max_tokens: int) -> None:
     with frozen(model), matmul_precision(matmuls), torch.no_grad():
         _read(model, forms, cases, [_first_rows(case, forms) for case in cases], max_tokens)
         wordy = [case for case in cases if not _carried(case)]
-        if wordy:
-            likely = _next_logprobs(model, [case.trace for case in wordy])
-            for case, logprobs in zip(wordy, likely, strict=True):
-                _take_words(case, forms, logprobs)
-            _read(model, forms, wordy, [_first_rows(case, forms) for case in wordy], max_tokens)
-        _read(model, forms, cases, [_single_rows(case) for case in cases], max_tokens)
-    return [_Ledger(case, forms).work() for case in cases]
+        rows = [_rows_with_words(model, forms, case) for case in wordy]
+        _read(model, forms, wordy, rows, max_tokens)
+        _read(model, forms, wordy, [_single_rows(case) for case in wordy], max_tokens)
 
 
-def _case(trace: Trace, question: str, index: int) -> _Case:
+def _case(trace: Trace, question: str, index: int, forms: Forms) -> _Case:
     text = question.strip()
     if not text:
         raise WorkError(
@@ -165,19 +178,20 @@ def _case(trace: Trace, question: str, index: int) -> _Case:
     if not columns:
         raise WorkError(f"the question of trace {index} does not stand in its prompt: '{text[:60]}'")
     answer = units_of(trace.texts[trace.cue_end :], trace.cue_end)
-    whole = {unit.value for unit in answer if unit.number}
-    reasoning = units_of(trace.reasoning_tokens, trace.prompt_end, whole)
     asked = units_of(trace.texts[columns.start : columns.stop], columns.start)
-    numbers = [unit for unit in reasoning if unit.number]
-    seed = zlib.crc32(repr(trace.ids).encode())
-    case = _Case(trace, numbers, answer, {u.value for u in asked}, _grouped(asked), (), random.Random(seed))
-    return _placed(case)
+    numbers = [unit for unit in _reasoning(trace, answer) if unit.number]
+    rng = random.Random(zlib.crc32(repr(trace.ids).encode()))
+    own, given = (
+        {value: exchange(same, trace.ids, forms, None, rng) for value, same in _grouped(units).items()}
+        for units in (numbers, [unit for unit in asked if unit.number])
+    )
+    return _Case(trace, numbers, answer, {unit.value for unit in asked}, given, rng, own)
 
 
-def _placed(case: _Case) -> _Case:
-    start = case.trace.prompt_end
-    case.places = tuple(sorted({at - start for unit in case.units for at in unit.tokens}))
-    return case
+def _reasoning(trace: Trace, answer: Sequence[Unit]) -> list[Unit]:
+    """The reasoning's units; digits that stand apart are the answer's number where they make it up."""
+    whole = {unit.value for unit in answer if unit.number}
+    return units_of(trace.reasoning_tokens, trace.prompt_end, whole)
 
 
 def _grouped(units: Iterable[Unit]) -> dict[str, list[Unit]]:
@@ -187,50 +201,46 @@ def _grouped(units: Iterable[Unit]) -> dict[str, list[Unit]]:
     return groups
 
 
-def _first_rows(case: _Case, forms: Forms, logprobs: Tensor | None = None) -> list[tuple[str, ...]]:
+def _first_rows(case: _Case, forms: Forms, logprobs: Tensor | None = None) -> list[Row]:
     """The text as it is; each value exchanged; the question's numbers, and with them each value of the answer's."""
-    ids = case.trace.ids
     for value, units in _grouped(case.reasoning).items():
         if value not in case.edits:
-            case.edits[value] = exchange(units, ids, forms, logprobs, case.rng)
-    if not case.question:
-        numbers = {value: units for value, units in case.asked.items() if units[0].number}
-        case.question = {value: exchange(units, ids, forms, None, case.rng) for value, units in numbers.items()}
+            case.edits[value] = exchange(units, case.trace.ids, forms, logprobs, case.rng)
     wanted = {unit.value for unit in case.answer}
     told = [value for value in case.edits if value in wanted]
     return [(), *((value,) for value in case.edits), ("?",), ("?", "*"), *(("?", value) for value in told)]
 
 
-def _single_rows(case: _Case) -> list[tuple[str, ...]]:
-    """Each number of the question alone, where a word that does not stand there seems to follow from it."""
-    heard = case.found["?",] - case.found[()]  # (units,)
+def _rows_with_words(model: Any, forms: Forms, case: _Case) -> list[Row]:
+    """Words count as numbers do from here on, and all is read anew."""
+    ids = torch.tensor([case.trace.ids], device=next(model.parameters()).device)
+    logprobs = model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(dim=-1).cpu()  # (L, V)
+    case.reasoning, case.found = _reasoning(case.trace, case.answer), {}
+    return _first_rows(case, forms, logprobs)
+
+
+def _single_rows(case: _Case) -> list[Row]:
+    """Each number of the question alone, where a word that does not stand there seems to follow from them."""
     strange = any(
-        not unit.number and unit.value not in case.given and float(drop) > LEAST_DROP
-        for unit, drop in zip(case.reasoning, heard, strict=False)
+        not unit.number and unit.value not in case.given and case.drop(at, ("?",)) > LEAST_DROP
+        for at, unit in enumerate(case.reasoning)
     )
-    return [("?1", value) for value in case.question] if strange and len(case.question) > 1 else []
+    return [("?1", value) for value in case.question] if strange else []
 
 
-def _read(
-    model: nn.Module, forms: Forms, cases: Sequence[_Case], rows: Sequence[list[tuple[str, ...]]], max_tokens: int
-) -> None:
-    """Surprisal of every unit of each case under the edits that its rows name."""
-    asked = [(case, row) for case, wanted in zip(cases, rows, strict=True) for row in wanted if row not in case.found]
+def _read(model: nn.Module, forms: Forms, cases: Sequence[_Case], rows: Sequence[list[Row]], max_tokens: int) -> None:
+    """Surprisal of every unit of each case in the readings that its rows name."""
+    asked = [(case, row) for case, wanted in zip(cases, rows, strict=True) if case.units for row in wanted]
     texts = [_text(case, row) for case, row in asked]
-    for (case, row), found in zip(asked, surprisals(model, forms, texts, max_tokens), strict=True):
-        at = {place: i for i, place in enumerate(case.places)}
-        start = case.trace.prompt_end
-        sums = [found[[at[token - start] for token in unit.tokens]].sum(dim=0) for unit in case.units]
-        case.found[row] = torch.stack(sums)[:, 1].cpu()  # (units,)
-        if not row:
-            case.surprise = torch.stack(sums)[:, 0].cpu()  # (units,)
-        if row == ("?", "*"):
-            case.hard = torch.stack(sums)[:, 0].cpu()
+    for (case, row), text, found in zip(asked, texts, surprisals(model, forms, texts, max_tokens), strict=True):
+        if not bool(found.isfinite().all()):
+            raise WorkError("the model's logits hold NaN or infinity: its weights are broken")
+        at = {case.trace.prompt_end + place: i for i, place in enumerate(text.places)}
+        sums = [found[[at[token] for token in unit.tokens]].sum(dim=0) for unit in case.units]
+        case.found[row] = torch.stack(sums).cpu()  # (units, 2)
 
 
-def _text(case: _Case, row: tuple[str, ...]) -> Text:
-    """`?` exchanges all of the question's numbers, `?1` the one that is named after it; else values of the
-    reasoning."""
+def _text(case: _Case, row: Row) -> Text:
     ids = list(case.trace.ids)
     if row[:1] == ("?1",):
         edits = [case.question[row[1]]]
@@ -241,20 +251,19 @@ def _text(case: _Case, row: tuple[str, ...]) -> Text:
     for edit in edits:
         for at, token in edit.items():
             ids[at] = token
-    start = case.trace.prompt_end
-    targets = tuple(case.trace.ids[start + place] for place in case.places)
-    return Text(tuple(ids[:start]), tuple(ids[start:]), case.places, targets)
+    start, places = case.trace.prompt_end, case.places
+    targets = tuple(case.trace.ids[start + place] for place in places)
+    return Text(tuple(ids[:start]), tuple(ids[start:]), places, targets)
 
 
 def _drops(case: _Case, piece: int) -> dict[str, float]:
     """What exchanging each value of the reasoning costs a piece of the answer, nats: with the question as it is, or,
     where a key in it could stand in for the reasoning, with its numbers exchanged too."""
     at = len(case.reasoning) + piece
-    plain, strange = float(case.found[()][at]), float(case.found["?",][at])
-    drops = {value: float(case.found[value,][at]) - plain for value in case.edits}
+    drops = {value: case.drop(at, (value,)) for value in case.edits}
     for value in case.edits:
         if ("?", value) in case.found:
-            drops[value] = max(drops[value], float(case.found["?", value][at]) - strange)
+            drops[value] = max(drops[value], case.drop(at, ("?", value), ("?",)))
     return drops
 
 
@@ -263,35 +272,11 @@ def _carried(case: _Case) -> bool:
     return all(max(_drops(case, piece).values(), default=0.0) >= LEAST_DROP for piece in range(len(case.answer)))
 
 
-def _take_words(case: _Case, forms: Forms, logprobs: Tensor) -> None:
-    """Words count as numbers do from here on."""
-    whole = {unit.value for unit in case.answer if unit.number}
-    case.words, case.found = True, {}
-    case.reasoning = units_of(case.trace.reasoning_tokens, case.trace.prompt_end, whole)
-    _placed(case)
-    _first_rows(case, forms, logprobs)
-
-
-def _next_logprobs(model: Any, traces: Sequence[Trace]) -> list[Tensor]:
-    """(L, V) log-probabilities of the token after each position, one trace at a time."""
-    device = next(model.parameters()).device
-    return [
-        model(input_ids=torch.tensor([trace.ids], device=device), use_cache=False)
-        .logits[0]
-        .float()
-        .log_softmax(-1)
-        .cpu()
-        for trace in traces
-    ]
-
-
 class _Ledger:
     """Follows the pieces of one answer back through its reasoning."""
 
     def __init__(self, case: _Case, forms: Forms):
         self.case, self.forms = case, forms
-        self.plain, self.surprise = case.found[()], case.surprise
-        self.places = _grouped(case.reasoning)
         self.first: dict[str, int] = {}
         for at, unit in enumerate(case.reasoning):
             self.first.setdefault(unit.value, at)
@@ -309,28 +294,28 @@ class _Ledger:
             if touched & set(members):
                 for token in members:
                     used[token] = True
-        return Work(pieces, trace.reasoning_tokens, tuple(used), len(self.case.found))
+        return Work(pieces, trace.reasoning_tokens, tuple(used))
 
     def _piece(self, number: int) -> Piece:
         unit, hardness = self.case.answer[number], self._hardness(number)
         drops = _drops(self.case, number)
         sources = _significant(drops)
         if not sources:
-            return Piece(unit.text, 0.0, hardness, hardness, told=False)
-        rests = min(max(drops.values()), FULL_DROP) / FULL_DROP
+            return Piece(unit.text, 0.0, hardness, hardness)
+        rests = _in_full(max(drops.values()))
         if unit.value in sources:
             places = [at for at, one in enumerate(self.case.reasoning) if one.value == unit.value]
             if unit.value not in self.case.given:
                 places = places[:1]
             ways = [(at, way) for at in places if (way := self._worked_out(at)) is not None]
             if not ways:
-                told = sum(float(self.surprise[at]) for at in places)
-                return Piece(unit.text, 0.0, min(told, hardness), hardness, told=True)
+                told = sum(self.case.surprise(at) for at in places)
+                return Piece(unit.text, 0.0, min(told, hardness), hardness)
             at, (follows, imports) = max(ways, key=lambda one: one[1][0] - sum(one[1][1].values()) / hardness)
             self.used.add(at)
         else:
             follows, imports = self._combined(sources, len(self.case.reasoning))
-        return Piece(unit.text, min(rests, follows), sum(imports.values()), hardness, told=False)
+        return Piece(unit.text, min(rests, follows), sum(imports.values()), hardness)
 
     def _hardness(self, number: int) -> float:
         """Nats that a guess of the piece costs: its surprise with the numbers of question and reasoning exchanged, at
@@ -338,22 +323,22 @@ class _Ledger:
         measure)."""
         unit = self.case.answer[number]
         guess = max(1.0, sum(math.log(max(1, self.forms.choices(self.case.trace.ids[at]))) for at in unit.tokens))
-        return min(max(float(self.case.hard[len(self.case.reasoning) + number]), guess), MOST_HARD * guess)
+        return min(max(self.case.surprise(len(self.case.reasoning) + number, ("?", "*")), guess), MOST_HARD * guess)
 
     def _worked_out(self, at: int) -> tuple[float, dict[str, float]] | None:
         """How far the unit follows from others before it, and what was imported on the way; `None` where from none."""
         value = self.case.reasoning[at].value
         before = {unit.value for unit in self.case.reasoning[:at]} - {value}
-        drops = {one: float(self.case.found[one,][at] - self.plain[at]) for one in before}
+        drops = {one: self.case.drop(at, (one,)) for one in before}
         sources = _significant(drops)
         if not sources:
             return None
         follows, imports = self._combined(sources, at)
-        own = float(self.surprise[at])
+        own = self.case.surprise(at)
         own *= own / (own + max(sources.values()))  # what comes out of a step counts the less the more it follows
         if own > sum(imports.values()):
             imports = {value: own}
-        return min(follows, min(max(sources.values()), FULL_DROP) / FULL_DROP), imports
+        return min(follows, _in_full(max(sources.values()))), imports
 
     def _combined(self, sources: Iterable[str], at: int) -> tuple[float, dict[str, float]]:
         follows, imports = 1.0, dict[str, float]()
@@ -378,7 +363,7 @@ class _Ledger:
             return 1.0, {}
         if value not in self.known:
             at = self.first[value]
-            bare = 1.0 - self._in_head(at), {value: float(self.surprise[at])}
+            bare = 1.0 - self._in_head(at), {value: self.case.surprise(at)}
             self.known[value] = bare  # while it is asked, so that two values that lean on each other end here
             # A result of the answer's must be worked out where it is first told; another may be given its reason after.
             answered = any(value == unit.value for unit in self.case.answer)
@@ -391,14 +376,18 @@ class _Ledger:
 
     def _in_head(self, at: int) -> float:
         """How far a unit follows from several of the question's numbers at once, past all that was written."""
-        found, plain = self.case.found, float(self.plain[at])
-        heard = min(max(float(found["?",][at]) - plain, 0.0), FULL_DROP) / FULL_DROP
+        heard = _in_full(self.case.drop(at, ("?",)))
         if self.case.reasoning[at].number:  # one that the question gives in digits stands there as itself
             return heard
-        singles = sorted((float(found[row][at]) - plain for row in found if row[:1] == ("?1",)), reverse=True)
-        if singles and singles[0] > LEAST_DROP and (len(singles) < 2 or singles[1] < LEAST_DROP):
+        singles = sorted(self.case.drop(at, row) for row in self.case.found if row[:1] == ("?1",))
+        if singles and singles[-1] > LEAST_DROP and all(drop < LEAST_DROP for drop in singles[:-1]):
             return 0.0  # a word for one number that the question gives
         return heard
+
+
+def _in_full(drop: float) -> float:
+    """A drop as a share of one in full, from 0 to 1."""
+    return min(max(drop, 0.0), FULL_DROP) / FULL_DROP
 
 
 def _significant(drops: dict[str, float]) -> dict[str, float]:
