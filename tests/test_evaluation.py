@@ -176,6 +176,18 @@ def test_a_journal_of_other_weights_is_refused(tiny, tmp_path):
         whole((other, tiny[1]), journal=tmp_path / "j.jsonl", measures=("composition",))
 
 
+def test_the_name_of_weights_does_not_depend_on_threads(tiny):
+    threads = torch.get_num_threads()
+    try:
+        names = set()
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            names.add(fingerprint(tiny[0]))
+    finally:
+        torch.set_num_threads(threads)
+    assert len(names) == 1
+
+
 def test_unknown_measures_and_no_questions_are_refused(tiny):
     with pytest.raises(ValueError, match="no measure 'magic': choose composition"):
         whole(tiny, measures=("magic",))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import __version__
@@ -209,9 +210,14 @@ def _reaching(values: list[float | None], length: int) -> list[float | None]:
 
 
 def fingerprint(model: Any) -> str:
-    """A short name of a model's weights: equal weights have equal names."""
-    sums = ((name, parameter.detach().sum(dtype=torch.float32)) for name, parameter in model.named_parameters())
-    return digest(f"{name} {float(total):.9g}" for name, total in sums)
+    """A short name of a model's weights: equal weights have equal names, with any number of threads, on any machine."""
+    return digest(f"{name} {_sum_of_bits(parameter.detach())}" for name, parameter in model.named_parameters())
+
+
+def _sum_of_bits(values: Tensor) -> int:
+    """Of the values as integers: a sum of floats depends on the order in which threads add them."""
+    integer = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[values.element_size()]
+    return int(values.contiguous().view(integer).sum(dtype=torch.int64))
 
 
 def digest(texts: Iterable[str]) -> str:
