@@ -65,11 +65,10 @@ def test_balances_that_do_not_sum_raw_rewards_take_any_weight(balance):
     assert RewardConfig(saliency_weight=2.5, balance=balance).balance == balance
 
 
-@given(st.floats(-1, 1), st.floats(0, 1))
-def test_work_is_diluted_and_its_lack_is_not(work, used):
-    value = work_reward(work, used)
-    assert -1 <= value <= 1
-    assert (value == work) if work <= 0 else (0 <= value <= work)
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_work_is_diluted_by_what_stands_beside_it(work, used):
+    assert 0 <= work_reward(work, used) <= min(work, used)
+    assert work_reward(work, 1.0) == work
 
 
 def test_fields_of_the_mask_are_refused_beside_work():

@@ -14,7 +14,7 @@ import torch
 
 from atmanrl.callbacks import read_metrics
 from atmanrl.checkpoints import CheckpointError
-from atmanrl.recipe import load_recipe
+from atmanrl.recipe import RecipeError, load_recipe
 from atmanrl.rewards import RewardConfig
 from atmanrl.train_config import grpo_config
 from atmanrl.training import AtManGRPOTrainer, _finished_model, train
@@ -69,6 +69,15 @@ def test_a_run_logs_every_component_apart(finished):
         expected = r["rewards/outcome/mean"] + 0.5 * r["rewards/saliency/mean"]
         assert r["reward"] == pytest.approx(expected, abs=1e-5)
     assert list(finished.glob("**/events.out.tfevents*"))
+
+
+def test_a_watched_run_logs_what_tricks_would_be_paid(tmp_path):
+    assert train(recipe(tmp_path / "run", **{"watch.every": 2, "watch.questions": 1})) is not None
+    logged = rows(tmp_path / "run")
+    assert [r["step"] for r in logged if "gaming/over" in r] == [2]
+    assert {"gaming/honest", "gaming/worst"} <= set(logged[1])
+    with pytest.raises(RecipeError, match="'watch' asks what the saliency reward pays"):
+        recipe(tmp_path, **{"watch.every": 2, "reward.saliency_weight": None})
 
 
 def test_a_run_keeps_completions_with_their_saliency(finished):

@@ -10,6 +10,7 @@ import torch
 from atmanrl import work
 from atmanrl.exchange import surprisals
 from atmanrl.models import load_model
+from atmanrl.rewards import work_reward
 from atmanrl.tasks import Chains, ChainsMental
 from atmanrl.tasks.chains import FILLERS
 from atmanrl.tasks.chains_mental import reasoning_of
@@ -32,7 +33,7 @@ def stories():
 
 
 def values(found):
-    return [one.value * one.used_share if one.value > 0 else one.value for one in found]
+    return [work_reward(one.value, one.used_share) for one in found]
 
 
 def test_worked_solutions_are_work_and_made_up_ones_are_not(tiny, stories):
@@ -41,7 +42,7 @@ def test_worked_solutions_are_work_and_made_up_ones_are_not(tiny, stories):
     assert fmean(worked) > 0.9
     for kind in ("bare", "identity", "made-up"):
         made = values(works(tiny, Chains(), stories, [reasoning_of(kind, e, rng) for e in stories]))
-        assert fmean(made) < -0.5, kind
+        assert fmean(made) < 0.05, kind
         assert all(one < own for one, own in zip(made, worked, strict=True)), kind
 
 
@@ -100,15 +101,15 @@ def test_an_answer_without_a_number_or_word_is_no_work(tiny):
     model, tokenizer = tiny
     trace = Trace.from_text(tokenizer, "How many?\nThink:", " +.", " =", " -")
     (found,) = measure_work(model, tokenizer, [trace], ["How many?"])
-    assert (found.pieces, found.value, found.used_share) == ((), -1.0, 0.0)
+    assert (found.pieces, found.value, found.used_share) == ((), 0.0, 0.0)
 
 
 def test_equal_traces_are_read_once(tiny, stories, monkeypatch):
     read = []
 
-    def counted(model, forms, texts, max_tokens):
+    def counted(model, peers, texts, max_tokens):
         read.extend(texts)
-        return surprisals(model, forms, texts, max_tokens)
+        return surprisals(model, peers, texts, max_tokens)
 
     monkeypatch.setattr(work, "surprisals", counted)
     once = works(tiny, Chains(), stories[:1], [stories[0].reasoning])

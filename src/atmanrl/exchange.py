@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from .attention import MOST_LOGITS, keys_and_values, new_cache, vocabulary_size
 from .batch import micro_batches
 from .units import Unit
 
-LIKELY = 64
-"""Of words and of tokens of no known form so many of the likeliest in the place are drawn from."""
+PEERS = 24
+"""Of a token that holds no digits, so many of its form count as its like."""
 DIGITS = "0123456789"
 
 Edit = dict[int, int]
@@ -28,24 +29,19 @@ Edit = dict[int, int]
 
 @dataclass(frozen=True)
 class Forms:
-    """Tokens by their form: digits of one length, or letters; with a space before or not, capital or not.
+    """Tokens by their form: digits of one length, letters, or neither; with a space before or not, capital or not.
 
     Attributes:
-        of: the form of each id, an index into `members`; -1 for one that is neither.
+        of: the form of each id, an index into `members`; -1 for one that stands for no text.
         members: the ids of each form.
-        texts: the text of each id that has a form, its space included.
+        digits: the text of each id that holds digits alone, its space included.
         ids: the id of each such text.
     """
 
     of: Tensor
     members: tuple[Tensor, ...]
-    texts: dict[int, str] = field(repr=False)
+    digits: dict[int, str] = field(repr=False)
     ids: dict[str, int] = field(repr=False)
-
-    def choices(self, token: int) -> int:
-        """How many tokens could stand in its place; 0 for a token of no form."""
-        form = int(self.of[token])
-        return len(self.members[form]) if form >= 0 else 0
 
 
 _forms: "weakref.WeakKeyDictionary[Any, dict[int, Forms]]" = weakref.WeakKeyDictionary()
@@ -63,53 +59,89 @@ def _read_forms(tokenizer: Any, size: int) -> Forms:
     special = set(tokenizer.all_special_ids)
     of = torch.full((size,), -1)  # (V,)
     members: dict[tuple[bool, str, int], list[int]] = {}
-    texts: dict[int, str] = {}
+    digits: dict[int, str] = {}
     count = min(size, len(tokenizer))
     for i, raw in enumerate(tokenizer.convert_ids_to_tokens(range(count))):
         if raw is None or i in special:
             continue
         text = raw.replace("\u0120", " ").replace("\u2581", " ")  # how tokenizers write a space
         bare = text.removeprefix(" ")
-        if not bare.isascii() or not (bare.isdigit() or bare.isalpha()):
-            continue
-        kind = ("digits", len(bare)) if bare.isdigit() else ("letters", int(bare[0].isupper()))
+        if bare.isascii() and bare.isdigit():
+            kind = ("digits", len(bare))
+            digits[i] = text
+        else:
+            kind = ("letters", int(bare[0].isupper())) if bare.isascii() and bare.isalpha() else ("other", 0)
         members.setdefault((text != bare, *kind), []).append(i)
-        texts[i] = text
     for number, ids in enumerate(members.values()):
         of[torch.tensor(ids)] = number
-    return Forms(of, tuple(map(torch.tensor, members.values())), texts, {text: i for i, text in texts.items()})
+    return Forms(of, tuple(map(torch.tensor, members.values())), digits, {text: i for i, text in digits.items()})
 
 
-def exchange(
-    units: Sequence[Unit], ids: Sequence[int], forms: Forms, logprobs: Tensor | None, rng: random.Random
-) -> Edit:
+class Peers:
+    """What could stand in a token's place, itself among them.
+
+    For digits these are all of their form. Of other forms there are too many, most of them unlike it: its peers are the
+    `PEERS` whose embeddings in the model are nearest to its own, by the cosine after the mean is taken off. A number
+    word's are number words, in every language and script in which the model knows them.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any):
+        self.forms = forms_of(tokenizer, vocabulary_size(model))
+        self.embeddings = model.get_input_embeddings().weight.detach()  # (V, D)
+        self.known: dict[int, Tensor] = {}
+        self.directions: dict[int, Tensor] = {}
+
+    def of(self, token: int) -> Tensor:
+        """Ids of a token's peers, on the CPU; itself alone where it stands for no text."""
+        if token not in self.known:
+            self.known[token] = self._nearest(token)
+        return self.known[token]
+
+    def guess(self, token: int) -> float:
+        """Nats that a guess among the peers costs."""
+        return math.log(len(self.of(token)))
+
+    def _nearest(self, token: int) -> Tensor:
+        form = int(self.forms.of[token])
+        if form < 0:
+            return torch.tensor([token])
+        members = self.forms.members[form]
+        if token in self.forms.digits or len(members) <= PEERS:
+            return members
+        if form not in self.directions:
+            own = self.embeddings[members.to(self.embeddings.device)].float()  # (M, D)
+            self.directions[form] = nn.functional.normalize(own - own.mean(dim=0), dim=1)
+        directions = self.directions[form]  # (M, D)
+        alike = directions @ directions[members.tolist().index(token)]  # (M,)
+        return members[alike.topk(PEERS).indices.cpu()]
+
+
+def exchange(units: Sequence[Unit], ids: Sequence[int], peers: Peers, rng: random.Random) -> Edit:
     """Another value in place of one, wherever it stands: the same other one in all of its places.
 
-    A number becomes one of as many digits, none of which stands where it stood. A word's tokens become others of their
-    form, drawn from the likeliest in the first of their places.
+    A number becomes one of as many digits, none of which stands where it stood. A word's tokens become peers of theirs.
 
     Args:
         units: the places of the value.
         ids: of the whole trace.
-        logprobs: (L, V) of the token after each position, where units are words.
 
     Returns:
         The edit; empty where no other value can be written in the same tokens.
     """
-    if units[0].number and (edit := _other_number(units, ids, forms, rng)):
+    if units[0].number and (edit := _other_number(units, ids, peers.forms, rng)):
         return edit
     edit, drawn = {}, {}
     for unit in units:
         for at in unit.tokens:
-            if ids[at] not in drawn and logprobs is not None and at > 0:
-                drawn[ids[at]] = _drawn(ids[at], forms, logprobs[at - 1], rng)
-            if ids[at] in drawn:
-                edit[at] = drawn[ids[at]]
+            if ids[at] not in drawn:
+                others = [peer for peer in peers.of(ids[at]).tolist() if peer != ids[at]]
+                drawn[ids[at]] = rng.choice(others) if others else ids[at]
+            edit[at] = drawn[ids[at]]
     return edit
 
 
 def _other_number(units: Sequence[Unit], ids: Sequence[int], forms: Forms, rng: random.Random) -> Edit:
-    digits = "".join(c for at in units[0].tokens for c in forms.texts.get(ids[at], "") if c.isdigit())
+    digits = "".join(c for at in units[0].tokens for c in forms.digits.get(ids[at], "") if c.isdigit())
     if not digits:
         return {}
     for _ in range(20):
@@ -120,7 +152,7 @@ def _other_number(units: Sequence[Unit], ids: Sequence[int], forms: Forms, rng: 
         for unit in units:
             place = 0
             for at in unit.tokens:
-                text = forms.texts.get(ids[at], "")
+                text = forms.digits.get(ids[at], "")
                 here = sum(c.isdigit() for c in text)
                 new = forms.ids.get(text[: len(text) - here] + other[place : place + here]) if here else None
                 place += here
@@ -129,16 +161,6 @@ def _other_number(units: Sequence[Unit], ids: Sequence[int], forms: Forms, rng: 
         if edit:
             return edit
     return {}
-
-
-def _drawn(token: int, forms: Forms, logprobs: Tensor, rng: random.Random) -> int:
-    """Another token of the same form, as likely as may be in its place."""
-    form = int(forms.of[token])
-    members = forms.members[form].to(logprobs.device) if form >= 0 else torch.arange(len(logprobs))  # (M,)
-    best = members[logprobs[members].topk(min(LIKELY, len(members))).indices].tolist()
-    likeliest = [other for other in best if other != token]
-    weights = [math.exp(max(float(logprobs[other]), -60.0)) for other in likeliest]
-    return rng.choices(likeliest, weights)[0] if likeliest else token
 
 
 @dataclass(frozen=True)
@@ -157,18 +179,18 @@ class Text:
     targets: tuple[int, ...]
 
 
-def surprisals(model: nn.Module, forms: Forms, texts: Sequence[Text], max_tokens: int = 16_384) -> list[Tensor]:
+def surprisals(model: nn.Module, peers: Peers, texts: Sequence[Text], max_tokens: int = 16_384) -> list[Tensor]:
     """How surprising each text is in its places, nats, given what stands before them.
 
-    Twice: among all tokens, and among those of the token's form, where it counts which number it is, not that it is
-    one. Each prompt is read once, and of the logits those of the places alone are computed.
+    Twice: among all tokens, and among the token's peers, where it counts which number it is, not that it is one. Each
+    prompt is read once, and of the logits those of the places alone are computed.
 
     Args:
         model: in a `frozen` context.
         max_tokens: padded tokens, prompt included, read at once; bounds the memory.
 
     Returns:
-        (places, 2) in float32 for each text, in order: among all tokens, and among those of its form.
+        (places, 2) in float32 for each text, in order: among all tokens, and among its peers.
     """
     prompts = list(dict.fromkeys(text.prompt for text in texts))
     found: list[Tensor | None] = [None] * len(texts)
@@ -179,7 +201,7 @@ def surprisals(model: nn.Module, forms: Forms, texts: Sequence[Text], max_tokens
         asked = [i for i, text in enumerate(texts) if text.prompt in row]
         for members in _batches(model, texts, asked, kept.width, max_tokens):
             rows = [row[texts[i].prompt] for i in members]
-            for i, some in zip(members, kept.read(forms, rows, [texts[i] for i in members]), strict=True):
+            for i, some in zip(members, kept.read(peers, rows, [texts[i] for i in members]), strict=True):
                 found[i] = some
     return [one for one in found if one is not None]
 
@@ -219,7 +241,7 @@ class _Prompts:
         self.present = self.present.to(self.device)
         self.kept = keys_and_values(model, ids.to(self.device), self.present)
 
-    def read(self, forms: Forms, rows: list[int], texts: list[Text]) -> list[Tensor]:
+    def read(self, peers: Peers, rows: list[int], texts: list[Text]) -> list[Tensor]:
         """Surprisals in the places of each text after the prompt of its row."""
         device = self.device
         longest = max(len(text.ids) for text in texts) + 1
@@ -243,18 +265,16 @@ class _Prompts:
             logits_to_keep=chosen,
         ).logits.float()  # (B, S, V)
         return [
-            _surprisal(forms, logits[at, [column[place] for place in text.places]], text)
+            _surprisal(peers, logits[at, [column[place] for place in text.places]], text)
             for at, text in enumerate(texts)
         ]
 
 
-def _surprisal(forms: Forms, logits: Tensor, text: Text) -> Tensor:
+def _surprisal(peers: Peers, logits: Tensor, text: Text) -> Tensor:
     """Of the text's targets in its places, under logits (S, V): (S, 2) nats."""
-    targets = torch.tensor(text.targets, dtype=torch.long)  # (S,)
-    own = logits.gather(1, targets[:, None].to(logits.device))  # (S, 1)
-    among_all = logits.logsumexp(dim=1)  # (S,)
-    among_form, kinds = among_all.clone(), forms.of[targets]  # (S,), (S,)
-    for kind in {kind for kind in kinds.tolist() if kind >= 0}:
-        rows = (kinds == kind).to(logits.device)
-        among_form[rows] = logits[rows][:, forms.members[kind].to(logits.device)].logsumexp(dim=1)
-    return torch.stack([among_all, among_form], dim=1) - own
+    targets = torch.tensor(text.targets, dtype=torch.long, device=logits.device)  # (S,)
+    own = logits.gather(1, targets[:, None])  # (S, 1)
+    alike = pad_sequence([peers.of(target) for target in text.targets], batch_first=True, padding_value=-1)  # (S, N)
+    alike = alike.to(logits.device)
+    among_peers = logits.gather(1, alike.clamp(min=0)).masked_fill(alike < 0, -math.inf).logsumexp(dim=1)  # (S,)
+    return torch.stack([logits.logsumexp(dim=1), among_peers], dim=1) - own

@@ -75,18 +75,18 @@ class RewardConfig:
 
 
 def work_reward(work: float, used: float) -> float:
-    """The saliency reward of a correct completion by its work, in [-1, 1].
+    """The saliency reward of a correct completion by its work, work x used, in [0, 1].
 
-        work           if work <= 0     the answer came out of nowhere, or out of the head
-        work x used    otherwise        it was worked out: the less stands beside that, the better
+    How far the answer was worked out, and the less stands beside that, the better. An answer out of nowhere, or out of
+    the head, gets what a wrong one gets: nothing.
 
     Args:
-        work: `Work.value`, from -1 to 1.
+        work: `Work.value`, from 0 to 1.
         used: `Work.used_share`, tokens of needed sentences over all, from 0 to 1.
 
-    Example: `work_reward(0.8, 0.5)` is 0.4; `work_reward(-0.3, 0.5)` is -0.3.
+    Example: `work_reward(0.8, 0.5)` is 0.4.
     """
-    return work if work <= 0 else work * used
+    return work * used
 
 
 def saliency_reward(

@@ -67,8 +67,8 @@ def score_completions(
 ) -> list[Scored]:
     """Take completions apart, measure what the reward of each depends on, and give its saliency reward.
 
-    A wrong completion's reward is 0 and a right one's without reasoning -1, whatever could be measured: so nothing is,
-    unless `reward.log_all` asks for it.
+    A wrong completion's reward is 0, and a right one's without reasoning 0 (by a mask -1), whatever could be measured:
+    so nothing is, unless `reward.log_all` asks for it.
 
     Args:
         model: the policy itself, unwrapped.
@@ -111,14 +111,15 @@ def _score(
             found = _by_mask(model, tokenizer, traces, asked, mask, reward)
     except ValueError as error:
         raise RewardError(f"saliency reward: {error}") from error
-    scored = [_unmeasured(one) for one in judged]
+    scored = [_unmeasured(one, reward) for one in judged]
     for i, one in zip(rows, found, strict=True):
         scored[i] = one if judged[i].correct else replace(one, correct=False, reward=0.0)
     return scored
 
 
-def _unmeasured(judged: Judged) -> Scored:
-    return Scored(judged.correct, None, -1.0 if judged.correct else 0.0, why=judged.why or "wrong")
+def _unmeasured(judged: Judged, reward: RewardConfig) -> Scored:
+    without = -1.0 if judged.correct and reward.quantity == "mask" else 0.0
+    return Scored(judged.correct, None, without, why=judged.why or "wrong")
 
 
 def _question(trace: Trace, prompt: Prompt, question: str | None, row: int) -> str:
@@ -274,7 +275,8 @@ class SaliencyReward:
         log_metric: Callable[[str, float], None] | None = None,
         **_: Any,
     ) -> list[float | None]:
-        """One reward a completion, in [-1, 1]; 0 for wrong completions, or `None` with `none_for_wrong`."""
+        """One reward a completion, in [0, 1] by work, in [-1, 1] by a mask; 0 for wrong ones, or `None` with
+        `none_for_wrong`."""
         judged = self._judged(prompts, completion_ids, answer)
         tokenizer = self._trainer.processing_class
         scored = _score(self._model, tokenizer, judged, prompts, self.mask, self.reward, question)

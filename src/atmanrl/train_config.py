@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationInfo, field_valid
 from pydantic.dataclasses import dataclass
 from trl import GRPOConfig, SFTConfig
 
+from .gamed import WatchConfig
 from .mask import MaskConfig
 from .rewards import RewardConfig
 
@@ -34,6 +35,7 @@ class TrainConfig:
         screened_by: rows of evaluations of the training split, two or more; of the examples only those are used that
             were solved in some of them and not in all (`screening.py`).
         mask, reward: how masks are learned, how rewards are weighed.
+        watch: whether, and how often, it is asked during training what the reward would pay for tricks (`GamingWatch`).
         grpo: fields of `trl.GRPOConfig`.
         sft: fields of `trl.SFTConfig`; where given, the run is a supervised warm-up on the task's worked solutions
             instead, and mask and reward have no part in it.
@@ -52,6 +54,7 @@ class TrainConfig:
     screened_by: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     mask: MaskConfig = MaskConfig()
     reward: RewardConfig = RewardConfig()
+    watch: WatchConfig | None = None
     grpo: dict[str, Any] = dataclasses.field(default_factory=dict)
     sft: dict[str, Any] | None = None
     lora: dict[str, Any] | None = None
@@ -76,6 +79,8 @@ class TrainConfig:
     def _one_kind(self) -> "TrainConfig":
         if self.sft is not None and self.grpo:
             raise ValueError("a recipe has either 'grpo' or 'sft': warm up by a recipe of its own, and go on from that")
+        if self.watch is not None and (self.sft is not None or self.reward.saliency_weight is None):
+            raise ValueError("'watch' asks what the saliency reward pays: it needs 'grpo' and a reward.saliency_weight")
         return self
 
 

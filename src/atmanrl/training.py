@@ -14,6 +14,7 @@ from .balance import AccuracyConstraint
 from .callbacks import MetricsFile, ProgressBar, Samples, StopAtSave, stop_on_interrupt
 from .checkpoints import RECIPE_FILE, CheckpointError, has_run, is_finished, last_checkpoint, steps_per_generation_batch
 from .files import write_text
+from .gamed import GamingWatch
 from .generation import sampling_error
 from .mask import MaskConfig
 from .models import load_model
@@ -189,7 +190,7 @@ def _grpo_trainer(
     dataset = make_dataset(task, examples, tokenizer)
     if config.reward.saliency_weight is not None:
         require_questions(tokenizer, dataset["prompt"], dataset["question"])
-    return AtManGRPOTrainer(
+    trainer = AtManGRPOTrainer(
         model,
         task,
         args,
@@ -200,6 +201,9 @@ def _grpo_trainer(
         peft_config=lora_config(config.lora),
         callbacks=[*callbacks],
     )
+    if config.watch is not None:
+        trainer.add_callback(GamingWatch(trainer, task, config.watch, config.mask, config.reward))
+    return trainer
 
 
 def _save(trainer: Any, target: Path) -> Path:

@@ -7,7 +7,6 @@ of nowhere, which is as surprising where it stands as the answer itself would be
 from the question alone. docs/method.md says what this estimates.
 """
 
-import math
 import random
 import zlib
 from collections.abc import Iterable, Sequence
@@ -18,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .attention import require_mask_support, vocabulary_size
+from .attention import require_mask_support
 from .bypass import tokens_of
-from .exchange import Edit, Forms, Text, exchange, forms_of, surprisals
+from .exchange import Edit, Peers, Text, exchange, surprisals
 from .model_state import Matmuls, frozen, matmul_precision
 from .saliency import tokens_by_span
 from .text import sentence_spans
@@ -60,8 +59,8 @@ class Piece:
 
     @property
     def value(self) -> float:
-        """`follows` less the share of the piece that was imported; from -1 to 1."""
-        return max(-1.0, min(1.0, self.follows - self.imported / self.hardness))
+        """`follows` less the share of the piece that was imported, at least 0: it cannot be imported more than once."""
+        return max(0.0, self.follows - self.imported / self.hardness)
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,8 @@ class Work:
 
     @property
     def value(self) -> float:
-        """Mean over the answer's pieces, from -1 to 1; -1 where it has none."""
-        return fmean(piece.value for piece in self.pieces) if self.pieces else -1.0
+        """Mean over the answer's pieces, from 0 to 1; 0 where it has none."""
+        return fmean(piece.value for piece in self.pieces) if self.pieces else 0.0
 
     @property
     def used_share(self) -> float:
@@ -90,8 +89,8 @@ class Work:
 
 
 Row = tuple[str, ...]
-"""A reading of a trace, by what is exchanged in it: values of the reasoning by themselves; `*`, all of them; `?`, the
-question's numbers; `?1` and one of these, that alone."""
+"""A reading of a trace, by what is exchanged in it: values of the reasoning by themselves; `*`, all of them; `~`, all
+words; `?`, the question's numbers; `?1` and one of these, that alone."""
 
 
 @dataclass
@@ -103,8 +102,9 @@ class _Case:
     answer: list[Unit]
     given: set[str]
     question: dict[str, Edit]
-    rng: random.Random
-    edits: dict[str, Edit] = field(default_factory=dict)
+    edits: dict[str, Edit]
+    words: dict[str, Edit]
+    """Of the reasoning's words, which are among its units once they are among the `edits`."""
     found: dict[Row, Tensor] = field(default_factory=dict)
     """(units, 2) surprisals of each unit of reasoning and answer, as `surprisals` gives them."""
 
@@ -118,11 +118,11 @@ class _Case:
         return tuple(sorted({at - self.trace.prompt_end for unit in self.units for at in unit.tokens}))
 
     def surprise(self, at: int, row: Row = ()) -> float:
-        """How surprising the unit is where it stands, nats."""
-        return float(self.found[row][at, 0])
+        """How surprising the unit is where it stands, nats: a number among all tokens, a word among its peers."""
+        return float(self.found[row][at, 0 if self.units[at].number else 1])
 
     def drop(self, at: int, row: Row, than: Row = ()) -> float:
-        """What the unit loses among others of its form by what `row` exchanges and `than` does not, nats."""
+        """What the unit loses among its peers by what `row` exchanges and `than` does not, nats."""
         return float(self.found[row][at, 1] - self.found[than][at, 1])
 
 
@@ -138,8 +138,8 @@ def measure_work(
 
     One reading of each text, one for each number in its reasoning, in whose place another stands, and two or more with
     the question's numbers exchanged; no gradient, no mask. Where no number carries the answer, words are exchanged as
-    numbers are. What is drawn for an exchange depends on the trace alone, so that a text is worth the same whenever it
-    is measured.
+    numbers are. What is drawn for a value depends on the value alone, so that a text is worth the same whenever it is
+    measured, and a sentence more or less changes no other draw.
 
     Args:
         questions: each trace's question as it stands in the prompt; what stands there may be used.
@@ -151,24 +151,25 @@ def measure_work(
         WorkError: a question is empty, or does not stand in its trace's prompt.
     """
     require_mask_support(model)
-    forms = forms_of(tokenizer, vocabulary_size(model))
+    peers = Peers(model, tokenizer)
     asked = list(zip(traces, questions, strict=True))
-    cases = {one: _case(*one, asked.index(one), forms) for one in dict.fromkeys(asked)}  # equal ones once
-    _measure(model, forms, list(cases.values()), matmuls, max_tokens)
-    works = {one: _Ledger(case, forms).work() for one, case in cases.items()}
+    cases = {one: _case(*one, asked.index(one), peers) for one in dict.fromkeys(asked)}  # equal ones once
+    _measure(model, peers, list(cases.values()), matmuls, max_tokens)
+    works = {one: _Ledger(case, peers).work() for one, case in cases.items()}
     return [works[one] for one in asked]
 
 
-def _measure(model: nn.Module, forms: Forms, cases: list[_Case], matmuls: Matmuls, max_tokens: int) -> None:
+def _measure(model: nn.Module, peers: Peers, cases: list[_Case], matmuls: Matmuls, max_tokens: int) -> None:
     with frozen(model), matmul_precision(matmuls), torch.no_grad():
-        _read(model, forms, cases, [_first_rows(case, forms) for case in cases], max_tokens)
-        wordy = [case for case in cases if not _carried(case)]
-        rows = [_rows_with_words(model, forms, case) for case in wordy]
-        _read(model, forms, wordy, rows, max_tokens)
-        _read(model, forms, wordy, [_single_rows(case) for case in wordy], max_tokens)
+        _read(model, peers, cases, [_rows(case) for case in cases], max_tokens)
+        wordy = [case for case in cases if _needs_words(case)]
+        for case in wordy:
+            _count_words(case)
+        _read(model, peers, wordy, [_rows(case) for case in wordy], max_tokens)
+        _read(model, peers, wordy, [_single_rows(case) for case in wordy], max_tokens)
 
 
-def _case(trace: Trace, question: str, index: int, forms: Forms) -> _Case:
+def _case(trace: Trace, question: str, index: int, peers: Peers) -> _Case:
     text = question.strip()
     if not text:
         raise WorkError(
@@ -179,13 +180,24 @@ def _case(trace: Trace, question: str, index: int, forms: Forms) -> _Case:
         raise WorkError(f"the question of trace {index} does not stand in its prompt: '{text[:60]}'")
     answer = units_of(trace.texts[trace.cue_end :], trace.cue_end)
     asked = units_of(trace.texts[columns.start : columns.stop], columns.start)
-    numbers = [unit for unit in _reasoning(trace, answer) if unit.number]
-    rng = random.Random(zlib.crc32(repr(trace.ids).encode()))
-    own, given = (
-        {value: exchange(same, trace.ids, forms, None, rng) for value, same in _grouped(units).items()}
-        for units in (numbers, [unit for unit in asked if unit.number])
+    reasoning = _reasoning(trace, answer)
+
+    def edits(units: Iterable[Unit], part: str = "") -> dict[str, Edit]:
+        return {
+            value: exchange(same, trace.ids, peers, random.Random(zlib.crc32(f"{part}{value}".encode())))
+            for value, same in _grouped(units).items()
+        }
+
+    numbers = [unit for unit in reasoning if unit.number]
+    return _Case(
+        trace,
+        numbers,
+        answer,
+        {unit.value for unit in asked},
+        edits((unit for unit in asked if unit.number), "?"),
+        edits(numbers),
+        edits(unit for unit in reasoning if not unit.number),
     )
-    return _Case(trace, numbers, answer, {unit.value for unit in asked}, given, rng, own)
 
 
 def _reasoning(trace: Trace, answer: Sequence[Unit]) -> list[Unit]:
@@ -201,22 +213,19 @@ def _grouped(units: Iterable[Unit]) -> dict[str, list[Unit]]:
     return groups
 
 
-def _first_rows(case: _Case, forms: Forms, logprobs: Tensor | None = None) -> list[Row]:
-    """The text as it is; each value exchanged; the question's numbers, and with them each value of the answer's."""
-    for value, units in _grouped(case.reasoning).items():
-        if value not in case.edits:
-            case.edits[value] = exchange(units, case.trace.ids, forms, logprobs, case.rng)
+def _rows(case: _Case) -> list[Row]:
+    """The text as it is; each value exchanged, and all words; the question's numbers, and with them each value of the
+    answer's."""
     wanted = {unit.value for unit in case.answer}
     told = [value for value in case.edits if value in wanted]
-    return [(), *((value,) for value in case.edits), ("?",), ("?", "*"), *(("?", value) for value in told)]
+    words: list[Row] = [("~",)] if case.words else []
+    return [(), *((value,) for value in case.edits), *words, ("?",), ("?", "*"), *(("?", value) for value in told)]
 
 
-def _rows_with_words(model: Any, forms: Forms, case: _Case) -> list[Row]:
+def _count_words(case: _Case) -> None:
     """Words count as numbers do from here on, and all is read anew."""
-    ids = torch.tensor([case.trace.ids], device=next(model.parameters()).device)
-    logprobs = model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(dim=-1).cpu()  # (L, V)
     case.reasoning, case.found = _reasoning(case.trace, case.answer), {}
-    return _first_rows(case, forms, logprobs)
+    case.edits.update(case.words)
 
 
 def _single_rows(case: _Case) -> list[Row]:
@@ -228,11 +237,11 @@ def _single_rows(case: _Case) -> list[Row]:
     return [("?1", value) for value in case.question] if strange else []
 
 
-def _read(model: nn.Module, forms: Forms, cases: Sequence[_Case], rows: Sequence[list[Row]], max_tokens: int) -> None:
+def _read(model: nn.Module, peers: Peers, cases: Sequence[_Case], rows: Sequence[list[Row]], max_tokens: int) -> None:
     """Surprisal of every unit of each case in the readings that its rows name."""
     asked = [(case, row) for case, wanted in zip(cases, rows, strict=True) if case.units for row in wanted]
     texts = [_text(case, row) for case, row in asked]
-    for (case, row), text, found in zip(asked, texts, surprisals(model, forms, texts, max_tokens), strict=True):
+    for (case, row), text, found in zip(asked, texts, surprisals(model, peers, texts, max_tokens), strict=True):
         if not bool(found.isfinite().all()):
             raise WorkError("the model's logits hold NaN or infinity: its weights are broken")
         at = {case.trace.prompt_end + place: i for i, place in enumerate(text.places)}
@@ -245,8 +254,9 @@ def _text(case: _Case, row: Row) -> Text:
     if row[:1] == ("?1",):
         edits = [case.question[row[1]]]
     else:
-        edits = [case.edits[name] for name in row if name not in ("?", "*")]
+        edits = [case.edits[name] for name in row if name not in ("?", "*", "~")]
         edits += list(case.edits.values()) if "*" in row else []
+        edits += list(case.words.values()) if "~" in row else []
         edits += list(case.question.values()) if "?" in row else []
     for edit in edits:
         for at, token in edit.items():
@@ -267,16 +277,24 @@ def _drops(case: _Case, piece: int) -> dict[str, float]:
     return drops
 
 
-def _carried(case: _Case) -> bool:
-    """Whether numbers of the reasoning carry every piece of the answer."""
-    return all(max(_drops(case, piece).values(), default=0.0) >= LEAST_DROP for piece in range(len(case.answer)))
+def _needs_words(case: _Case) -> bool:
+    """Whether words carry what numbers do not: a piece of the answer, or a number that the question does not give."""
+    if not case.words:
+        return False
+    for at in range(len(case.units)):
+        if at < len(case.reasoning) and case.units[at].value in case.given:
+            continue
+        largest = max((case.drop(at, (value,)) for value in case.edits), default=0.0)
+        if case.drop(at, ("~",)) >= max(LEAST_DROP, NEAR_LARGEST * largest):
+            return True
+    return not all(max(_drops(case, piece).values(), default=0.0) >= LEAST_DROP for piece in range(len(case.answer)))
 
 
 class _Ledger:
     """Follows the pieces of one answer back through its reasoning."""
 
-    def __init__(self, case: _Case, forms: Forms):
-        self.case, self.forms = case, forms
+    def __init__(self, case: _Case, peers: Peers):
+        self.case, self.peers = case, peers
         self.first: dict[str, int] = {}
         for at, unit in enumerate(case.reasoning):
             self.first.setdefault(unit.value, at)
@@ -322,7 +340,7 @@ class _Ledger:
         least that of one among all of its form, at most `MOST_HARD` times that (a model that is sure of another is no
         measure)."""
         unit = self.case.answer[number]
-        guess = max(1.0, sum(math.log(max(1, self.forms.choices(self.case.trace.ids[at]))) for at in unit.tokens))
+        guess = max(1.0, sum(self.peers.guess(self.case.trace.ids[at]) for at in unit.tokens))
         return min(max(self.case.surprise(len(self.case.reasoning) + number, ("?", "*")), guess), MOST_HARD * guess)
 
     def _worked_out(self, at: int) -> tuple[float, dict[str, float]] | None:
