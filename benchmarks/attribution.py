@@ -125,7 +125,7 @@ def run_gsm8k(args: argparse.Namespace) -> dict[str, Any]:
 def run_chains(args: argparse.Namespace) -> dict[str, Any]:
     model, tokenizer = load_model("tiny", device="cpu")
     traces, needed = chains_traces(tokenizer, args.split, args.limit, args.seed)
-    results = []
+    results = [rule_row(traces, needed, args.seed)]
     for name in NAMES:
         scored = [scores_by(name, model, trace, random.Random(f"{args.seed} {i}")) for i, trace in enumerate(traces)]
         scores, seconds = [s for s, _ in scored], float(np.mean([t for _, t in scored]))
@@ -133,6 +133,17 @@ def run_chains(args: argparse.Namespace) -> dict[str, Any]:
         results.append(row)
         print(f"{name:22s} sentence {row['sentence']}  token {row['token']}  {seconds:.3f} s", flush=True)
     return {"split": args.split, "seed": args.seed, "n": len(traces), "rows": results}
+
+
+def by_rule(trace: Trace) -> list[float]:
+    """Without a model: what holds a number or a symbol is needed, words are not."""
+    return [float(any(c.isdigit() or c in "+-*/=" for c in text)) for text in trace.reasoning_tokens]
+
+
+def rule_row(traces: list[Trace], needed: list[list[bool]], seed: int) -> dict[str, Any]:
+    """What the texts' form alone gives away: the least that a method has to be over."""
+    rule = [by_rule(trace) for trace in traces]
+    return {"name": "rule without a model", **aurocs(traces, list(rule), needed, seed), "seconds": 0.0}
 
 
 def aurocs(

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attribution import aurocs
+from attribution import aurocs, rule_row
 from cost import worked_solutions
 from defaults import chains_traces, curves
 
@@ -111,7 +111,8 @@ def run_decoy(split: str, limit: int, seed: int) -> list[dict[str, Any]]:
 def by_method(
     question: str, model: Any, tokenizer: Any, traces: list[Trace], needed: list[list[bool]], seed: int
 ) -> list[dict[str, Any]]:
-    rows = []
+    rows = [{"question": question, **rule_row(traces, needed, seed)}]
+    show(rows[0])
     for weight in WEIGHTS:
         started = time.perf_counter()
         learned = learn_mask(model, traces, MaskConfig(follow=weight, max_tokens=16384))
