@@ -1,7 +1,10 @@
 """What a reward breeds where the head is enough: kinds of reasoning before and after GRPO on `chains-mental`.
 
-    python benchmarks/mental.py ARM [--steps 60] [--seed 0]     # base, outcome, mask (the reward as it was), paper,
-    work python benchmarks/mental.py table
+    python benchmarks/mental.py ARM [--steps 60] [--seed 0]
+    python benchmarks/mental.py table
+
+Arms: base; outcome, correctness alone; mask, the reward as it was; paper; work; and outcome_long and work_long, trained
+on the long stories alone, for which the head is not enough.
 
 Each run writes benchmarks/results/mental/ARM-STEPS-SEED.json, and none is made twice. Measured on `dev` stories,
 sampled at temperature 1 with seed 0: the share of each kind over 300 short stories, accuracy over these and over 300
@@ -42,6 +45,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "mask": {"quantity": "mask"},
     "paper": {"quantity": "mask", "bypass_limit": None, "cut_after_told": False},
     "work": {},
+    "outcome_long": {"saliency_weight": None},
+    "work_long": {},
 }
 KINDS = ("worked", "made-up", "identity", "bare", "afterwards", "other")
 STORIES = 300
@@ -53,7 +58,7 @@ def trained(arm: str, steps: int, seed: int, folder: Path) -> tuple[Any, Any]:
     model, tokenizer = load_model("tiny-mental", device="cpu")
     if arm == "base":
         return model, tokenizer
-    task = ChainsMental()
+    task = ChainsMental(stories="long" if arm.endswith("_long") else "mixed")
     args = grpo_of(
         str(folder),
         {

@@ -352,11 +352,12 @@ class _Ledger:
         if not sources:
             return None
         follows, imports = self._combined(sources, at)
-        own = self.case.surprise(at)
-        own *= own / (own + max(sources.values()))  # what comes out of a step counts the less the more it follows
-        if own > sum(imports.values()):
-            imports = {value: own}
-        return min(follows, _in_full(max(sources.values()))), imports
+        drop, left = max(sources.values()), max(0.0, float(self.case.found[()][at, 1]))
+        share = drop / (drop + left)  # of the surprise that the result has without its source, what the source takes
+        told = left * (1.0 - share)
+        if told > sum(imports.values()):
+            imports = {value: told}
+        return min(follows, _in_full(drop), share), imports
 
     def _combined(self, sources: Iterable[str], at: int) -> tuple[float, dict[str, float]]:
         follows, imports = 1.0, dict[str, float]()
@@ -381,7 +382,8 @@ class _Ledger:
             return 1.0, {}
         if value not in self.known:
             at = self.first[value]
-            bare = 1.0 - self._in_head(at), {value: self.case.surprise(at)}
+            worth, told = self._without_a_step(at)
+            bare = worth, {value: told}
             self.known[value] = bare  # while it is asked, so that two values that lean on each other end here
             # A result of the answer's must be worked out where it is first told; another may be given its reason after.
             answered = any(value == unit.value for unit in self.case.answer)
@@ -392,15 +394,18 @@ class _Ledger:
                 self.known[value] = max(follows, bare[0]), imports
         return self.known[value]
 
-    def _in_head(self, at: int) -> float:
-        """How far a unit follows from several of the question's numbers at once, past all that was written."""
-        heard = _in_full(self.case.drop(at, ("?",)))
-        if self.case.reasoning[at].number:  # one that the question gives in digits stands there as itself
-            return heard
-        singles = sorted(self.case.drop(at, row) for row in self.case.found if row[:1] == ("?1",))
-        if singles and singles[-1] > LEAST_DROP and all(drop < LEAST_DROP for drop in singles[:-1]):
-            return 0.0  # a word for one number that the question gives
-        return heard
+    def _without_a_step(self, at: int) -> tuple[float, float]:
+        """What a unit that follows from no other is worth as an operand, and the nats that it imports.
+
+        As far as it follows from several of the question's numbers at once it was worked out in the head, past all that
+        was written. A word that follows from one of them is that number in another form.
+        """
+        told, heard = self.case.surprise(at), self.case.drop(at, ("?",))
+        if not self.case.reasoning[at].number:  # a number that the question gives in digits stands there as itself
+            *others, largest = sorted(self.case.drop(at, row) for row in self.case.found if row[:1] == ("?1",)) or [0.0]
+            if largest > LEAST_DROP and all(drop < LEAST_DROP for drop in others):
+                return 1.0, told * told / (told + largest)
+        return 1.0 - _in_full(heard), told
 
 
 def _in_full(drop: float) -> float:
