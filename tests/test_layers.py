@@ -12,7 +12,7 @@ ORDER = [
     "text", "trace", "saliency", "files", "journal", "metrics", "statistics", "comparison", "report", "batch",
     "model_state", "gated_attention", "attention", "logprobs", "models", "descent", "mask", "bypass", "attribution",
     "generation", "tasks", "screening", "gaming", "rewards", "forcing", "told", "units",
-    "exchange", "work", "judging", "scoring", "gamed", "faithfulness", "evaluation",
+    "exchange", "ledger", "work", "judging", "scoring", "gamed", "faithfulness", "evaluation",
     "inspect_scorer", "explanation", "checkpoints", "callbacks", "balance", "train_config", "warm_up", "training",
     "recipe", "study_config", "study_values", "study", "study_results", "leaked_key", "demo", "arguments", "cli",
 ]  # fmt: skip

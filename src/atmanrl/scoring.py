@@ -8,6 +8,7 @@ from torch import nn
 
 from .bypass import Bypass, measure_bypass
 from .judging import Judge, Judged
+from .ledger import Work
 from .mask import MaskConfig, learn_mask
 from .rewards import (
     CORRECT,
@@ -24,7 +25,7 @@ from .saliency import Saliency
 from .tasks import Task
 from .told import before_told, told_at_once, with_rest
 from .trace import Prompt, Trace, prompt_ids
-from .work import Work, measure_work
+from .work import measure_work
 
 
 @dataclass(frozen=True)
