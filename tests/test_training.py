@@ -61,7 +61,7 @@ def finished(tmp_path_factory):
 def test_a_run_logs_every_component_apart(finished):
     logged = rows(finished)
     assert [r["step"] for r in logged] == list(range(1, 9))
-    for key in ("rewards/outcome/mean", "rewards/saliency/mean", "saliency/reliance", "saliency/density",
+    for key in ("rewards/outcome/mean", "rewards/saliency/mean", "saliency/work", "saliency/used",
                 "saliency/computed", "completions/mean_length"):  # fmt: skip
         assert all(key in r for r in logged), key
     assert all(0 < r["saliency/computed"] <= 8 for r in logged)
@@ -88,7 +88,7 @@ def test_a_run_keeps_completions_with_their_saliency(finished):
     assert any("[[" in s["salient"] for s in samples)
     assert all(s["salient"].replace("[[", "").replace("]]", "") in s["completion"] for s in samples)
     table = pd.read_parquet(sorted((finished / "completions").glob("*.parquet"))[0])  # TRL's own, where asked for
-    assert {"prompt", "completion", "outcome", "saliency", "reliance", "density", "salient"} <= set(table.columns)
+    assert {"prompt", "completion", "outcome", "saliency", "work", "used", "salient"} <= set(table.columns)
 
 
 def test_the_trained_model_loads_and_differs(finished, tiny):

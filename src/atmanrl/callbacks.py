@@ -17,6 +17,7 @@ SHOWN = {
     "reward": "reward",
     "outcome": "rewards/outcome/mean",
     "saliency": "rewards/saliency/mean",
+    "work": "saliency/work",
     "density": "saliency/density",
     "tokens": "completions/mean_length",
 }

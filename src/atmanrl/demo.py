@@ -24,8 +24,8 @@ SHOWN = ("accuracy", "reasoning_tokens", "filler_share", "density", "reliance")
 CURVES = {
     "outcome_reward": "rewards/outcome/mean",
     "saliency_reward": "rewards/saliency/mean",
-    "density": "saliency/density",
-    "reliance": "saliency/reliance",
+    "work": "saliency/work",
+    "used": "saliency/used",
     "reasoning_tokens": "saliency/reasoning_tokens",
 }
 

@@ -228,3 +228,20 @@ def test_samples_show_markup_as_text() -> None:
     assert "\x1b" not in shown
     assert "no answer" in shown
     assert "n/a" in shown
+
+
+def test_samples_of_work_show_what_the_reward_is_of() -> None:
+    sample = {
+        "correct": True,
+        "saliency_reward": 0.4,
+        "work": 0.8,
+        "used": 0.5,
+        "completion": "x",
+        "salient": "[[1]] x",
+    }
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    print_samples(7, [sample], console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    for wanted in ("Work", "80.0 %", "Used", "50.0 %", "[[needed]]"):
+        assert wanted in shown
+    assert "Reliance" not in shown

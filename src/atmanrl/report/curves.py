@@ -30,6 +30,8 @@ _TRAINING = {
     "reward": ("Reward", "Mean of a step"),
     "rewards/outcome/mean": ("Outcome reward", "Mean of a step"),
     "rewards/saliency/mean": ("Saliency reward", "Mean of a step"),
+    "saliency/work": ("Work", "Share of the answer that was worked out"),
+    "saliency/used": ("Used", "Tokens of needed sentences / all"),
     "saliency/density": ("Density", "Salient / reasoning tokens"),
     "saliency/reliance": ("Reliance", "Nats per answer token"),
     "saliency/bypass": ("Bypass", "Nats per answer token"),
@@ -39,7 +41,7 @@ _TRAINING = {
     "entropy": ("Entropy", "Nats per token"),
     "loss": ("Loss", "Mean of a step"),
 }
-_SHARES = {"saliency/density"}
+_SHARES = {"saliency/work", "saliency/used", "saliency/density"}
 
 
 def curve_charts(arms: Sequence[Arm]) -> list[dict[str, Any]]:

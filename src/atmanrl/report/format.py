@@ -6,7 +6,7 @@ from typing import Any
 
 from ..metrics import METRICS
 
-_OTHERS = {"bypass": "Bypass (nats)", "n": "Questions"}
+_OTHERS = {"bypass": "Bypass (nats)", "n": "Questions", "work": "Work", "used": "Used"}
 """What tables show beside the metrics, after them."""
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
@@ -45,7 +45,7 @@ def is_percent(name: str) -> bool:
     """Whether a metric is a rate, which is shown in percent."""
     if name in METRICS:
         return METRICS[name].unit == "rate"
-    return name.endswith(("_accuracy", "share", "rate"))
+    return name in ("work", "used") or name.endswith(("_accuracy", "share", "rate"))
 
 
 def figure(name: str, value: float | None) -> str:

@@ -135,14 +135,17 @@ def print_differences(comparison: dict[str, Any], console: Console | None = None
 
 
 def print_samples(step: int, samples: list[dict[str, Any]], console: Console | None = None) -> None:
-    """Show completions of a training step: right or wrong, their saliency, the reasoning with [[salient]] stretches."""
+    """Show completions of a training step: right or wrong, their reward and what it is of, the reasoning with its
+    [[salient]] stretches; with [[needed sentences]] where work was measured."""
     console = console or Console()
+    by_work = any(sample.get("work") is not None for sample in samples)
+    columns = ("work", "used") if by_work else ("reliance", "density")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, title=f"Step {step}", title_justify="left")
-    for name in ("", "Saliency reward", "Reliance", "Density"):
+    for name in ("", "Saliency reward", *map(fmt.label, columns)):
         table.add_column(name, justify="right")
-    table.add_column(Text("Completion, [[salient]]"), overflow="fold", ratio=1)
+    table.add_column(Text(f"Completion, [[{'needed' if by_work else 'salient'}]]"), overflow="fold", ratio=1)
     for sample in samples:
-        figures = [fmt.figure(k, sample[k]) for k in ("saliency_reward", "reliance", "density")]
+        figures = [fmt.figure(k, sample[k]) for k in ("saliency_reward", *columns)]
         shown = sample["salient"] or sample["completion"]
         table.add_row("right" if sample["correct"] else "wrong", *figures, _text(console, shown.strip()))
     console.print(table)
