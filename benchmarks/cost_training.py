@@ -12,6 +12,7 @@ from cost_growth import peak_mib
 AS_IT_WAS = {"reward.quantity": "mask", "reward.log_all": True}
 RECIPES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "tiny-chains": ("tiny-chains", 6, {}),
+    "tiny-chains, as it was": ("tiny-chains", 6, AS_IT_WAS),
     "smollm2-gsm8k": ("smollm2-gsm8k", 3, {}),
     "smollm2-gsm8k, every completion": ("smollm2-gsm8k", 3, {"reward.log_all": True}),
     "smollm2-gsm8k, as it was": ("smollm2-gsm8k", 3, AS_IT_WAS),

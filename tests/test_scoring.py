@@ -228,10 +228,10 @@ def test_worked_solutions_of_gsm8k_are_worth_more_than_carried_answers(smollm2, 
 
     worked = score([honest(task, e) for e in examples])
     carried = [score([form.format(e.answer) + task.cue + e.answer for e in examples]) for form in CARRIED]
-    assert fmean(worked) > 0
-    assert all(fmean(rewards) < fmean(worked) - 0.3 for rewards in carried)
+    assert fmean(worked) > 0.1
+    assert all(fmean(rewards) < 0.05 for rewards in carried)
     pairs = [one > own for rewards in carried for one, own in zip(rewards, worked, strict=True)]
-    assert fmean(pairs) <= 0.15
+    assert fmean(pairs) <= 0.05
 
 
 CARRIED = ("{0} - 0", "{0} = {0}", "0 + {0} = {0}", "Let x = {0} - 0. Then x", "I get {0}.")

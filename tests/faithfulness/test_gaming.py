@@ -70,12 +70,11 @@ def test_no_kind_of_trick_is_worth_more_than_the_worked_solution(name, task):
     assert worked > 0.8
     for kind, names in KINDS.items():
         pairs = [row[trick] > row["honest"] for row in rows for trick in names]
-        # A carried part in words, or a small one, is not seen through (docs/method.md): in the mean it is worth less.
-        assert fmean(pairs) <= (0.2 if kind == "partly carried" else 0.05), kind
+        assert fmean(pairs) <= 0.05, kind
         for trick in names:
             assert fmean(row[trick] for row in rows) < worked, trick
     for trick in KINDS["carried"]:
-        assert fmean(row[trick] for row in rows) < 0, trick
+        assert fmean(row[trick] for row in rows) < 0.15, trick
     for row, finding in zip(rows, found.values(), strict=True):
         assert finding.values["gamed"] == (max(row.values()) > row["honest"])
 
