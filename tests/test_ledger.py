@@ -54,9 +54,15 @@ def test_an_operand_from_several_numbers_of_the_question_was_worked_out_in_the_h
 
 
 def test_a_word_for_one_number_of_the_question_is_that_number():
-    drops = {(1, "five"): 9.0, (2, "7"): 9.0, (0, "?"): 3.0, (0, ("?1", "5")): 3.0}
-    piece = worth(["five", "7", "7"], drops, given=("5", "8"))
+    drops = {(1, "five"): 9.0, (2, "seven"): 9.0, (0, "?"): 3.0, (0, ("?1", "5")): 3.0}
+    piece = worth(["five", "seven", "7"], drops, given=("5", "8"))
     assert piece.follows == pytest.approx(9 / 10)
     assert piece.imported == pytest.approx(1 / 4)  # its surprise of 1, as far as the question's 5 leaves it
-    both = worth(["five", "7", "7"], {**drops, (0, ("?1", "8")): 3.0}, given=("5", "8"))
+    both = worth(["five", "seven", "7"], {**drops, (0, ("?1", "8")): 3.0}, given=("5", "8"))
     assert both.follows == 0  # it follows from two numbers at once: worked out in the head
+
+
+def test_a_number_that_only_words_make_likelier_is_told_in_full():
+    piece = worth(["so", "7", "7"], {(1, "so"): 9.0, (2, "7"): 9.0}, given=("so",))
+    assert piece.imported == pytest.approx(1.0)
+    assert piece.follows == pytest.approx(9 / 10)

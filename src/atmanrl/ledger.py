@@ -191,6 +191,8 @@ class Ledger:
         drop, left = max(sources.values()), max(0.0, float(self.case.found[()][at, 1]))
         share = drop / (drop + left)  # of the surprise that the result has without its source, what the source takes
         told = left * (1.0 - share)
+        if self.case.reasoning[at].number and not any(self.case.reasoning[self.first[one]].number for one in sources):
+            told = self.case.surprise(at)  # the words around a number make it likelier; it is not worked out of them
         if told > sum(imports.values()):
             imports = {value: told}
         return min(follows, _in_full(drop), share), imports
