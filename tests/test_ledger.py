@@ -56,7 +56,7 @@ def test_an_operand_from_several_numbers_of_the_question_was_worked_out_in_the_h
 def test_a_word_for_one_number_of_the_question_is_that_number():
     drops = {(1, "five"): 9.0, (2, "seven"): 9.0, (0, "?"): 3.0, (0, ("?1", "5")): 3.0}
     piece = worth(["five", "seven", "7"], drops, given=("5", "8"))
-    assert piece.follows == pytest.approx(9 / 10)
+    assert piece.follows == 1
     assert piece.imported == pytest.approx(1 / 4)  # its surprise of 1, as far as the question's 5 leaves it
     both = worth(["five", "seven", "7"], {**drops, (0, ("?1", "8")): 3.0}, given=("5", "8"))
     assert both.follows == 0  # it follows from two numbers at once: worked out in the head
