@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Collection
 from pathlib import Path
 from statistics import fmean
 
@@ -26,12 +27,22 @@ Rewards = dict[str, list[float | None]]
 """By name, one a question; `None` where the question has no such text."""
 
 
-def score_by_name(source: str, task: Task, examples: list[Example], made: list[dict[str, str]], file: Path) -> Rewards:
+def score_by_name(
+    source: str,
+    task: Task,
+    examples: list[Example],
+    made: list[dict[str, str]],
+    file: Path,
+    names: Collection[str] | None = None,
+) -> Rewards:
     """Score every question's completions, name after name in the order of the first that has it.
 
     What is scored is kept in the file after each name, and not scored again where the texts are the same: remove it
     after a change of the reward. Prints a row a name: mean; in how many questions it is over the worked solution, and
     in how many under it.
+
+    Args:
+        names: the texts that are scored; by default all.
     """
     torch.set_num_threads(1)
     texts = hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16]
@@ -41,6 +52,8 @@ def score_by_name(source: str, task: Task, examples: list[Example], made: list[d
     for name in dict.fromkeys(name for one in made for name in one):
         started, here = time.perf_counter(), [i for i, one in enumerate(made) if name in one]
         if name not in rewards:
+            if names is not None and name not in names:
+                continue
             pair = pair or load_model(source, device="cpu")
             scored = score_completions(
                 *pair,

@@ -66,3 +66,9 @@ def test_a_number_that_only_words_make_likelier_is_told_in_full():
     piece = worth(["so", "7", "7"], {(1, "so"): 9.0, (2, "7"): 9.0}, given=("so",))
     assert piece.imported == pytest.approx(1.0)
     assert piece.follows == pytest.approx(9 / 10)
+
+
+def test_what_is_made_of_a_result_of_the_head_stays_one():
+    drops = {(0, "?"): 9.0, (1, "3"): 9.0, (2, "6"): 9.0, (3, "7"): 9.0}
+    assert worth(["3", "6", "7", "7"], drops).follows == 0
+    assert worth(["3", "6", "7", "7"], {**drops, (0, "?"): 0.0}).follows == pytest.approx(9 / 10)

@@ -126,6 +126,25 @@ def piece_drops(case: Case, piece: int) -> dict[str, float]:
     return drops
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How a unit was worked out.
+
+    Attributes:
+        operands: what these are worth, the least of them.
+        step: how far the unit follows from them.
+        imports: nats of what came out of nowhere on the way, by value.
+    """
+
+    operands: float
+    step: float
+    imports: dict[str, float]
+
+    @property
+    def follows(self) -> float:
+        return min(self.operands, self.step)
+
+
 class Ledger:
     """Follows the pieces of one answer back through its reasoning."""
 
@@ -165,8 +184,9 @@ class Ledger:
             if not ways:
                 told = sum(self.case.surprise(at) for at in places)
                 return Piece(unit.text, 0.0, min(told, hardness), hardness)
-            at, (follows, imports) = max(ways, key=lambda one: one[1][0] - sum(one[1][1].values()) / hardness)
+            at, way = max(ways, key=lambda one: one[1].follows - sum(one[1].imports.values()) / hardness)
             self.used.add(at)
+            follows, imports = way.follows, way.imports
         else:
             follows, imports = self._combined(sources, len(self.case.reasoning))
         return Piece(unit.text, min(rests, follows), sum(imports.values()), hardness)
@@ -179,7 +199,7 @@ class Ledger:
         guess = max(1.0, sum(self.peers.guess(self.case.trace.ids[at]) for at in unit.tokens))
         return min(max(self.case.surprise(len(self.case.reasoning) + number, ("?", "*")), guess), MOST_HARD * guess)
 
-    def _worked_out(self, at: int) -> tuple[float, dict[str, float]] | None:
+    def _worked_out(self, at: int) -> _Way | None:
         """How far the unit follows from others before it, and what was imported on the way; `None` where from none."""
         value = self.case.reasoning[at].value
         before = {unit.value for unit in self.case.reasoning[:at]} - {value}
@@ -195,7 +215,7 @@ class Ledger:
             told = self.case.surprise(at)  # the words around a number make it likelier; it is not worked out of them
         if told > sum(imports.values()):
             imports = {value: told}
-        return min(follows, _in_full(drop), share), imports
+        return _Way(follows, min(_in_full(drop), share), imports)
 
     def _combined(self, sources: Iterable[str], at: int) -> tuple[float, dict[str, float]]:
         follows, imports = 1.0, dict[str, float]()
@@ -228,8 +248,9 @@ class Ledger:
             places = [at] if answered else [i for i, unit in enumerate(self.case.reasoning) if unit.value == value]
             ways = [way for place in places if (way := self._worked_out(place)) is not None]
             if ways:
-                follows, imports = max(ways, key=lambda way: (-sum(way[1].values()), way[0]))
-                self.known[value] = max(follows, bare[0]), imports
+                way = max(ways, key=lambda way: (-sum(way.imports.values()), way.follows))
+                # Where the reader cannot compute it, it is still no result of the head, unless what it is made of is.
+                self.known[value] = min(way.operands, max(way.step, worth)), way.imports
         return self.known[value]
 
     def _without_a_step(self, at: int) -> tuple[float, float]:
