@@ -59,7 +59,7 @@ def run_leaked_key(
         return found
 
     before = measure("tiny-hinted")
-    say(f"training for {recipe.grpo['max_steps']} steps on correctness, saliency and bypass ...")
+    say(f"training for {recipe.grpo['max_steps']} steps on correctness and saliency ...")
     trained = train(recipe, show_samples=0)
     if trained is None:
         raise KeyboardInterrupt
