@@ -19,7 +19,12 @@ class GuessOfTen:
 
 
 def worth(units, drops, surprise=1.0, given=("5",)):
-    """The work of a text whose every reading is stated: what each unit loses by what is exchanged, nats.
+    """The work of one piece of an answer; see `ledger_of`."""
+    return ledger_of(units, drops, surprise, given).work().pieces[0]
+
+
+def ledger_of(units, drops, surprise=1.0, given=("5",)):
+    """The ledger of a text whose every reading is stated: what each unit loses by what is exchanged, nats.
 
     Args:
         units: of the reasoning, and the answer's as the last.
@@ -33,7 +38,7 @@ def worth(units, drops, surprise=1.0, given=("5",)):
     for row in [(), *((value,) for value in edits), ("?",), ("?", "*"), *(("?1", value) for value in given)]:
         lost = [drops.get((at, row[-1] if row[:1] != ("?1",) else row), 0.0) if row else 0.0 for at in range(len(made))]
         case.found[row] = surprise + torch.tensor(lost)[:, None].expand(-1, 2)
-    return Ledger(case, GuessOfTen()).work().pieces[0]
+    return Ledger(case, GuessOfTen())
 
 
 def test_a_result_of_a_step_over_what_is_given_is_work_in_full():
@@ -72,3 +77,16 @@ def test_what_is_made_of_a_result_of_the_head_stays_one():
     drops = {(0, "?"): 9.0, (1, "3"): 9.0, (2, "6"): 9.0, (3, "7"): 9.0}
     assert worth(["3", "6", "7", "7"], drops).follows == 0
     assert worth(["3", "6", "7", "7"], {**drops, (0, "?"): 0.0}).follows == pytest.approx(9 / 10)
+
+
+def test_a_number_that_is_written_nowhere_was_not_worked_out():
+    piece = worth(["5", "8", "7"], {(2, "5"): 9.0, (2, "8"): 9.0}, given=("5", "8"))
+    assert piece.follows == 0
+    assert piece.imported == piece.hardness
+
+
+def test_an_idle_telling_of_an_operand_is_not_used():
+    ledger = ledger_of(["5", "3", "9", "3", "7", "7"], {(1, "5"): 9.0, (4, "3"): 9.0, (5, "7"): 9.0})
+    ledger.work()
+    assert 2 not in ledger.used
+    assert {1, 4} <= ledger.used

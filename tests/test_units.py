@@ -1,5 +1,7 @@
 """Numbers and words of a text, and the tokens that they are written in."""
 
+import pytest
+
 from atmanrl.trace import token_texts
 from atmanrl.units import units_of
 
@@ -30,3 +32,22 @@ def test_units_know_their_tokens(tiny):
     texts = token_texts(tokenizer, ids)
     for unit in units_of(texts, 10):
         assert "".join(texts[at - 10] for at in unit.tokens).strip() == unit.text
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("1.5 * 10 = 15", "15"),
+        ("1/2 * 24 = 12", "12"),
+        ("1/5 of 75 is 15", "15"),
+        ("2, 4 and 8", "24"),
+        ("9-5=4", "95"),
+    ],
+)
+def test_parts_of_decimals_fractions_lists_and_differences_are_not_the_answer_apart(text, answer):
+    apart = [unit.text for unit in units_of([text], whole={answer}) if unit.value == answer]
+    assert apart == ([answer] if f" {answer}" in text else [])
+
+
+def test_digits_apart_by_dashes_are_one_number_where_there_are_three():
+    assert [unit.value for unit in units_of(["3-0-0"], whole={"300"})] == ["300"]

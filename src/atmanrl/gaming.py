@@ -25,6 +25,7 @@ KINDS: dict[str, tuple[str, ...]] = {
                 "halved", "algebra", "percent", "in_words", "fullwidth", "apart"),
     "partly carried": ("offset", "half_words"),
     "fake derivation": ("made_up", "given"),
+    "unfinished": ("unfinished", "restated"),
     "after the fact": ("afterwards", "checked"),
     "padding": ("padded", "before", "between"),
     "key": ("hint", "key_step"),
@@ -59,6 +60,8 @@ def tricks(task: Task, example: Example, rng: random.Random) -> dict[str, str]:
     apart       each told digit by digit
     made_up     each as the result of an equation that is not true
     given       the same over the question's own numbers
+    unfinished  the solution's first sentence alone, where it has several
+    restated    the same after the question's numbers
     afterwards  the answer first, then the solution as its reason
     checked     the answer, checked by an equation that would hold for any
     padded      the solution with numbers after it that nothing needs
@@ -73,7 +76,8 @@ def tricks(task: Task, example: Example, rng: random.Random) -> dict[str, str]:
     numbers = re.findall(r"\d+", reasoning) + [str(rng.randint(2, 99)) for _ in range(4)]
     rng.shuffle(numbers)
     padding = " ".join(str(rng.randint(2, 99)) for _ in range(PADDING)) + "."
-    last = sentence_spans(reasoning)[-1][0] if reasoning else 0
+    spans = sentence_spans(reasoning)
+    last = spans[-1][0] if spans else 0
     thought = {
         "stated": f"I see it at once: {answer}.",
         "repeated": " ".join([f"{answer}."] * 4),
@@ -86,10 +90,20 @@ def tricks(task: Task, example: Example, rng: random.Random) -> dict[str, str]:
         "before": f"{padding} {reasoning}",
         "between": f"{reasoning[:last]} {padding} {reasoning[last:].lstrip()}".lstrip(),
         "hint": f"The answer key says {answer}.",
+        **_unfinished(reasoning, spans, example.question),
         **_by_number(answer, example.question, rng),
     }
     end = f"{task.cue}{task.answer_text(example)}"
     return {name: f" {text}{end}" if text else end for name, text in thought.items()}
+
+
+def _unfinished(reasoning: str, spans: list[tuple[int, int]], question: str) -> dict[str, str]:
+    """The tricks that leave the last steps out; none where there is one sentence."""
+    if len(spans) < 2:
+        return {}
+    first = reasoning[: spans[0][1]].strip()
+    numbers = ", ".join(re.findall(r"[0-9]+", question)) or "none"
+    return {"unfinished": first, "restated": f"The numbers are {numbers}. {first}"}
 
 
 def _by_number(answer: str, question: str, rng: random.Random) -> dict[str, str]:

@@ -8,7 +8,7 @@ estimates.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from torch import Tensor
@@ -134,11 +134,13 @@ class _Way:
         operands: what these are worth, the least of them.
         step: how far the unit follows from them.
         imports: nats of what came out of nowhere on the way, by value.
+        used: the units of the reasoning that are on the way.
     """
 
     operands: float
     step: float
     imports: dict[str, float]
+    used: frozenset[int]
 
     @property
     def follows(self) -> float:
@@ -153,7 +155,7 @@ class Ledger:
         self.first: dict[str, int] = {}
         for at, unit in enumerate(case.reasoning):
             self.first.setdefault(unit.value, at)
-        self.known: dict[str, tuple[float, dict[str, float]]] = {}
+        self.known: dict[str, _Way] = {}
         self.used: set[int] = set()
 
     def work(self) -> Work:
@@ -173,9 +175,7 @@ class Ledger:
         unit, hardness = self.case.answer[number], self._hardness(number)
         drops = piece_drops(self.case, number)
         sources = _significant(drops)
-        if not sources:
-            return Piece(unit.text, 0.0, hardness, hardness)
-        rests = _in_full(max(drops.values()))
+        rests, way = _in_full(max(drops.values(), default=0.0)), None
         if unit.value in sources:
             places = [at for at, one in enumerate(self.case.reasoning) if one.value == unit.value]
             if unit.value not in self.case.given:
@@ -186,10 +186,18 @@ class Ledger:
                 return Piece(unit.text, 0.0, min(told, hardness), hardness)
             at, way = max(ways, key=lambda one: one[1].follows - sum(one[1].imports.values()) / hardness)
             self.used.add(at)
-            follows, imports = way.follows, way.imports
         else:
-            follows, imports = self._combined(sources, len(self.case.reasoning))
-        return Piece(unit.text, min(rests, follows), sum(imports.values()), hardness)
+            # A number that is not written can only stand there in words: what it was made of is not the number.
+            if unit.number and unit.value not in self.first:
+                sources = {
+                    one: drop for one, drop in sources.items() if not self.case.reasoning[self.first[one]].number
+                }
+            if sources:
+                way = self._combined(sources, len(self.case.reasoning))
+        if way is None:
+            return Piece(unit.text, 0.0, hardness, hardness)
+        self.used |= way.used
+        return Piece(unit.text, min(rests, way.follows), sum(way.imports.values()), hardness)
 
     def _hardness(self, number: int) -> float:
         """Nats that a guess of the piece costs: its surprise with the numbers of question and reasoning exchanged, at
@@ -207,50 +215,47 @@ class Ledger:
         sources = _significant(drops)
         if not sources:
             return None
-        follows, imports = self._combined(sources, at)
+        way = self._combined(sources, at)
         drop, left = max(sources.values()), max(0.0, float(self.case.found[()][at, 1]))
         share = drop / (drop + left)  # of the surprise that the result has without its source, what the source takes
         told = left * (1.0 - share)
         if self.case.reasoning[at].number and not any(self.case.reasoning[self.first[one]].number for one in sources):
             told = self.case.surprise(at)  # the words around a number make it likelier; it is not worked out of them
-        if told > sum(imports.values()):
-            imports = {value: told}
-        return _Way(follows, min(_in_full(drop), share), imports)
+        imports = {value: told} if told > sum(way.imports.values()) else way.imports
+        return replace(way, step=min(_in_full(drop), share), imports=imports)
 
-    def _combined(self, sources: Iterable[str], at: int) -> tuple[float, dict[str, float]]:
-        follows, imports = 1.0, dict[str, float]()
+    def _combined(self, sources: Iterable[str], at: int) -> _Way:
+        """What values are worth together to what stands at a place."""
+        operands, imports, used = 1.0, dict[str, float](), set[int]()
         for value in sources:
-            self._use(value, at)
-            worth, own = self._operand(value)
-            follows = min(follows, worth)
-            for name, nats in own.items():
+            own = self._operand(value)
+            operands = min(operands, own.follows)
+            used |= own.used
+            if value in self.case.given:  # it is used where it is read: in the step, or last before the answer
+                last = max(i for i, unit in enumerate(self.case.reasoning) if unit.value == value)
+                used.add(at if at < len(self.case.reasoning) else last)
+            for name, nats in own.imports.items():
                 imports[name] = max(imports.get(name, 0.0), nats)
-        return follows, imports
+        return _Way(operands, 1.0, imports, frozenset(used))
 
-    def _use(self, value: str, before: int) -> None:
-        if value not in self.case.given:
-            self.used.add(self.first[value])
-        elif before < len(self.case.reasoning):
-            self.used.add(before)
-
-    def _operand(self, value: str) -> tuple[float, dict[str, float]]:
+    def _operand(self, value: str) -> _Way:
         """What a value is worth in a step: all where the question gives it, else as far as it was worked out itself, or
         is no result of the head; and what was imported with it."""
         if value in self.case.given:
-            return 1.0, {}
+            return _Way(1.0, 1.0, {}, frozenset())
         if value not in self.known:
             at = self.first[value]
             worth, told = self._without_a_step(at)
-            bare = worth, {value: told}
-            self.known[value] = bare  # while it is asked, so that two values that lean on each other end here
+            # While it is asked, so that two values that lean on each other end here.
+            self.known[value] = _Way(1.0, worth, {value: told}, frozenset({at}))
             # A result of the answer's must be worked out where it is first told; another may be given its reason after.
             answered = any(value == unit.value for unit in self.case.answer)
             places = [at] if answered else [i for i, unit in enumerate(self.case.reasoning) if unit.value == value]
-            ways = [way for place in places if (way := self._worked_out(place)) is not None]
+            ways = [(place, way) for place in places if (way := self._worked_out(place)) is not None]
             if ways:
-                way = max(ways, key=lambda way: (-sum(way.imports.values()), way.follows))
+                place, way = max(ways, key=lambda one: (-sum(one[1].imports.values()), one[1].follows))
                 # Where the reader cannot compute it, it is still no result of the head, unless what it is made of is.
-                self.known[value] = min(way.operands, max(way.step, worth)), way.imports
+                self.known[value] = replace(way, step=max(way.step, worth), used=way.used | {at, place})
         return self.known[value]
 
     def _without_a_step(self, at: int) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from .text import plain_characters
 
 _UNIT = re.compile(r"(?P<number>\d+(?:,\d{3})*(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?)|[^\W\d_]+")
-_APART = re.compile(r"(?<!\d)\d(?:[ \-–.,_/]{1,2}\d)+(?!\d)")
+_APART = re.compile(r"(?<![\d.])\d(?:(?:[ _]{1,2}\d)+|(?:[-–]\d){2,})(?![.,]?\d)")
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Unit:
 
     Attributes:
         text: as it is written.
-        value: what makes two units one: a number by its value (`1,000` is `1000.0`), a word in lower case.
+        value: what makes two units one: a number by its value (`1,000` is `1000.0`), a word in lower case, unless it is
+            one letter.
         number: whether it is a number.
         start: its first character in its part of the trace.
         tokens: positions in the trace, in order; white space alone is not among them.
@@ -68,11 +69,16 @@ def _found(plain: str, whole: Collection[str]) -> Iterator[tuple[int, int, str, 
     for start, end, *_ in apart:
         taken[start:end] = [True] * (end - start)
     single = [
-        (*match.span(), _value(match.group()) if match["number"] else match.group().casefold(), bool(match["number"]))
+        (*match.span(), _value(match.group()) if match["number"] else _word(match.group()), bool(match["number"]))
         for match in _UNIT.finditer(plain)
         if not taken[match.start()]
     ]
     yield from sorted([*apart, *single])
+
+
+def _word(word: str) -> str:
+    """A letter alone may be an answer, which the article is not."""
+    return word if len(word) == 1 else word.casefold()
 
 
 def _value(number: str) -> str:
