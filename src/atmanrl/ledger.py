@@ -184,7 +184,8 @@ class Ledger:
             if not ways:
                 told = sum(self.case.surprise(at) for at in places)
                 return Piece(unit.text, 0.0, min(told, hardness), hardness)
-            at, way = max(ways, key=lambda one: one[1].follows - sum(one[1].imports.values()) / hardness)
+            # Of places that are worth the same the first: it is the step, the others take it up.
+            at, way = max(ways, key=lambda one: round(one[1].follows - sum(one[1].imports.values()) / hardness, 1))
             self.used.add(at)
         else:
             # A number that is not written can only stand there in words: what it was made of is not the number.
@@ -253,7 +254,9 @@ class Ledger:
             places = [at] if answered else [i for i, unit in enumerate(self.case.reasoning) if unit.value == value]
             ways = [(place, way) for place in places if (way := self._worked_out(place)) is not None]
             if ways:
-                place, way = max(ways, key=lambda one: (-sum(one[1].imports.values()), one[1].follows))
+                place, way = max(
+                    ways, key=lambda one: (-round(sum(one[1].imports.values()), 1), round(one[1].follows, 1))
+                )
                 # Where the reader cannot compute it, it is still no result of the head, unless what it is made of is.
                 self.known[value] = replace(way, step=max(way.step, worth), used=way.used | {at, place})
         return self.known[value]
