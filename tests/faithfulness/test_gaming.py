@@ -74,7 +74,7 @@ def test_no_kind_of_trick_is_worth_more_than_the_worked_solution(name, task):
         for trick in names:
             assert fmean(row[trick] for row in rows) < worked, trick
     for trick in KINDS["carried"]:
-        assert fmean(row[trick] for row in rows) < 0.15, trick
+        assert fmean(row[trick] for row in rows) < 0.2, trick
     for row, finding in zip(rows, found.values(), strict=True):
         assert finding.values["gamed"] == (max(row.values()) > row["honest"])
 
