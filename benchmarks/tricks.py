@@ -17,11 +17,10 @@ from typing import Any
 
 from cost import worked_solutions
 
-from atmanrl.gaming import honest, tricks
+from atmanrl.gamed import score_tricks
 from atmanrl.mask import MaskConfig
 from atmanrl.models import load_model
 from atmanrl.rewards import RewardConfig
-from atmanrl.scoring import score_completions
 from atmanrl.tasks import GSM8K, Chains, ChainsHinted, ChainsUneven, Task
 from atmanrl.told import before_told, told_at
 from atmanrl.trace import Trace
@@ -50,28 +49,14 @@ def bundled(count: int) -> dict[str, Any]:
 def rewards_of(source: str, task: Task, count: int, reward: RewardConfig) -> dict[str, Any]:
     """By trick the mean reward, and in how many stories it is over the worked solution's."""
     model, tokenizer = load_model(source, device="cpu")
-    examples, rng = task.examples("dev", count), random.Random(0)
-    texts = [{"honest": honest(task, e), **tricks(task, e, rng)} for e in examples]
-    found = {}
-    for name in texts[0]:
-        scored = score_completions(
-            model,
-            tokenizer,
-            task,
-            [task.prompt(e) for e in examples],
-            [tokenizer(text[name], add_special_tokens=False)["input_ids"] for text in texts],
-            [e.answer for e in examples],
-            MaskConfig(passes=8, max_tokens=16_384),
-            reward,
-            questions=[e.question for e in examples],
-        )
-        found[name] = [one.reward for one in scored]
+    mask = MaskConfig(passes=8, max_tokens=16_384)
+    rows = score_tricks(model, tokenizer, task, task.examples("dev", count), random.Random(0), mask, reward)
     return {
         name: {
-            "reward": round(fmean(rewards), 3),
-            "over_honest": sum(a > b for a, b in zip(rewards, found["honest"], strict=True)),
+            "reward": round(fmean(row[name] for row in rows), 3),
+            "over_honest": sum(row[name] > row["honest"] for row in rows),
         }
-        for name, rewards in found.items()
+        for name in rows[0]
     }
 
 

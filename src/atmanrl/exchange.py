@@ -33,7 +33,7 @@ class Forms:
 
     Attributes:
         of: the form of each id, an index into `members`; -1 for one that stands for no text.
-        members: the ids of each form.
+        members: the ids of each form, ascending.
         digits: the text of each id that holds digits alone, its space included.
         ids: the id of each such text.
     """
@@ -112,7 +112,7 @@ class Peers:
             own = self.embeddings[members.to(self.embeddings.device)].float()  # (M, D)
             self.directions[form] = nn.functional.normalize(own - own.mean(dim=0), dim=1)
         directions = self.directions[form]  # (M, D)
-        alike = directions @ directions[members.tolist().index(token)]  # (M,)
+        alike = directions @ directions[int(torch.searchsorted(members, token))]  # (M,)
         return members[alike.topk(PEERS).indices.cpu()]
 
 
@@ -133,10 +133,11 @@ def exchange(units: Sequence[Unit], ids: Sequence[int], peers: Peers, rng: rando
     edit, drawn = {}, {}
     for unit in units:
         for at in unit.tokens:
-            if ids[at] not in drawn:
-                others = [peer for peer in peers.of(ids[at]).tolist() if peer != ids[at]]
-                drawn[ids[at]] = rng.choice(others) if others else ids[at]
-            edit[at] = drawn[ids[at]]
+            others = [peer for peer in peers.of(ids[at]).tolist() if peer != ids[at]]
+            if others and ids[at] not in drawn:
+                drawn[ids[at]] = rng.choice(others)
+            if others:
+                edit[at] = drawn[ids[at]]
     return edit
 
 

@@ -93,7 +93,7 @@ class Case:
     question: dict[str, Edit]
     edits: dict[str, Edit]
     words: dict[str, Edit]
-    """Of the reasoning's words, which are among its units once they are among the `edits`."""
+    """Of the reasoning's words, until these count: then they are among its units, and among `edits`."""
     found: dict[Row, Tensor] = field(default_factory=dict)
     """(units, 2) surprisals of each unit of reasoning and answer, as `surprisals` gives them."""
 

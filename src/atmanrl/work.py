@@ -37,9 +37,9 @@ def measure_work(
     """How far each answer was worked out in its reasoning.
 
     One reading of each text, one for each number in its reasoning, in whose place another stands, and two or more with
-    the question's numbers exchanged; no gradient, no mask. Where no number carries the answer, words are exchanged as
-    numbers are. What is drawn for a value depends on the value alone, so that a text is worth the same whenever it is
-    measured, and a sentence more or less changes no other draw.
+    the question's numbers exchanged; no gradient, no mask. One reading has all words exchanged; where they carry what
+    numbers do not, each counts as a number does. What is drawn for a value depends on the value alone, so that a text
+    is worth the same whenever it is measured, and a sentence more or less changes no other draw.
 
     Args:
         questions: each trace's question as it stands in the prompt; what stands there may be used.
@@ -123,9 +123,9 @@ def _rows(case: Case) -> list[Row]:
 
 
 def _count_words(case: Case) -> None:
-    """Words count as numbers do from here on, and all is read anew."""
+    """Words count as numbers do from here on, and all is read anew: there are other units."""
     case.reasoning, case.found = _reasoning(case.trace, case.answer), {}
-    case.edits.update(case.words)
+    case.edits, case.words = {**case.edits, **case.words}, {}
 
 
 def _single_rows(case: Case) -> list[Row]:
